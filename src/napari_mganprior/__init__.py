@@ -1,0 +1,34 @@
+"""Restore images with a generative prior, in napari and from scripts.
+
+The public names are loaded when first used, so that importing the package imports neither
+torch nor napari.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+try:
+    __version__ = version("napari-mganprior")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+_WHERE = {
+    "Inpainting": "napari_mganprior.restore",
+    "Restoration": "napari_mganprior.restore",
+    "inpaint": "napari_mganprior.restore",
+    "list_priors": "napari_mganprior.priors",
+    "load_prior": "napari_mganprior.generators.checkpoint",
+}
+
+__all__ = ["Inpainting", "Restoration", "__version__", "inpaint", "list_priors", "load_prior"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,59 @@
+"""Errors raised on purpose.
+
+Every message says three things: what was got, what was wanted, and what to do.
+No class here derives from `RuntimeError`: Qt worker wrappers swallow that type
+(superqt 0.9), and torch raises it for faults that are not ours.
+"""
+
+__all__ = [
+    "ComputeError",
+    "DeviceError",
+    "ImageError",
+    "MGANPriorError",
+    "MaskError",
+    "OutOfMemoryError",
+    "PriorError",
+    "SettingsError",
+    "StorageError",
+    "TrainingError",
+]
+
+
+class MGANPriorError(Exception):
+    """Base class of every error this package raises on purpose."""
+
+
+class ImageError(MGANPriorError, ValueError):
+    """The image cannot be restored as it is."""
+
+
+class MaskError(MGANPriorError, ValueError):
+    """The damage mask does not describe damage in the image."""
+
+
+class SettingsError(MGANPriorError, ValueError):
+    """A setting is out of its range, or unknown."""
+
+
+class PriorError(MGANPriorError, ValueError):
+    """A prior is missing, damaged, or does not fit the image."""
+
+
+class DeviceError(MGANPriorError, ValueError):
+    """The compute device asked for is not there."""
+
+
+class StorageError(MGANPriorError, OSError):
+    """A file could not be read or written."""
+
+
+class ComputeError(MGANPriorError):
+    """The computation itself failed; the cause is chained."""
+
+
+class OutOfMemoryError(ComputeError):
+    """The computation did not fit into memory; the cause is chained."""
+
+
+class TrainingError(MGANPriorError, ValueError):
+    """A prior cannot be trained from this data with these settings."""

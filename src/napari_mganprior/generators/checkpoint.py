@@ -1,0 +1,352 @@
+"""Weight files: the only place that opens or writes them.
+
+A prior is one ``.safetensors`` file. Its tensors are named ``generator.*`` and
+``discriminator.*``; its header carries a `PriorCard` as JSON under the key
+``napari-mganprior``. Nothing in such a file can run code when it is opened.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from napari_mganprior.errors import PriorError, StorageError
+from napari_mganprior.generators.base import SplitGenerator
+from napari_mganprior.generators.pggan import PGGANDiscriminator, PGGANGenerator
+
+__all__ = ["HEADER_KEY", "LoadedPrior", "PriorCard", "load_prior", "read_card", "save_prior"]
+
+HEADER_KEY = "napari-mganprior"
+_FORMAT = 1
+_ARCHITECTURES: dict[str, tuple[type[SplitGenerator], type[nn.Module]]] = {
+    "pggan": (PGGANGenerator, PGGANDiscriminator)
+}
+_LARGEST_HEADER = 16 * 1024 * 1024
+_WHAT_TO_DO = "Choose a .safetensors file made by `napari-mganprior`, or install it again."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PriorCard:
+    """What a prior is, stored in the header of its file.
+
+    Attributes
+    ----------
+    name : str
+        Short name, as shown in lists.
+    architecture : str
+        Name of the network family, ``"pggan"``.
+    generator, discriminator : dict
+        Keywords that build the networks again; an empty dict means there is none.
+    domain : str
+        What the images show, in words.
+    value_range : tuple of float
+        Range of the generator's images.
+    pixel_normalisation : dict
+        How pixel values were mapped to that range: ``{"kind": "percentile", "low": 1.0,
+        "high": 99.8}``, percentiles in per cent of a whole image's pixels.
+    pixel_size : str
+        Scale at which the training images were taken, in words.
+    training : dict
+        Data, images seen, seed, settings and measured distances.
+    licence : str
+        Under which the weights may be used.
+    """
+
+    name: str
+    architecture: str
+    generator: dict[str, Any]
+    discriminator: dict[str, Any]
+    domain: str
+    value_range: tuple[float, float] = (-1.0, 1.0)
+    pixel_normalisation: dict[str, Any] = field(
+        default_factory=lambda: {"kind": "percentile", "low": 1.0, "high": 99.8}
+    )
+    pixel_size: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+    licence: str = ""
+
+    def to_json(self) -> str:
+        """Write the card as JSON."""
+        return json.dumps({"format": _FORMAT, **asdict(self)}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str) -> "PriorCard":
+        """Read a card from JSON.
+
+        Parameters
+        ----------
+        text : str
+            What `to_json` wrote.
+        source : str
+            Where it came from, for messages.
+
+        Raises
+        ------
+        PriorError
+            If the text is not such a card.
+        """
+        try:
+            raw = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise PriorError(
+                f"Got a broken header in {source}; wanted JSON. {_WHAT_TO_DO}"
+            ) from error
+        known = {f.name: f for f in fields(cls)}
+        required = {"name", "architecture", "generator", "discriminator", "domain"}
+        if not isinstance(raw, dict) or not required <= raw.keys():
+            raise PriorError(
+                f"Got a header in {source} without {sorted(required)}; wanted all of them. "
+                f"{_WHAT_TO_DO}"
+            )
+        if raw.pop("format", None) != _FORMAT:
+            raise PriorError(
+                f"Got {source} in another format version; wanted format {_FORMAT}. "
+                "Update napari-mganprior, or install the prior again."
+            )
+        unknown = raw.keys() - known.keys()
+        if unknown:
+            raise PriorError(
+                f"Got unknown entries {sorted(unknown)} in the header of {source}; wanted only "
+                f"{sorted(known)}. Update napari-mganprior, or install the prior again."
+            )
+        low, high = raw.get("value_range", (-1.0, 1.0))
+        return cls(**{**raw, "value_range": (float(low), float(high))})
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPrior:
+    """A prior ready to use: frozen, folded networks in evaluation mode.
+
+    Attributes
+    ----------
+    generator : SplitGenerator
+        Draws images; no weight requires a gradient.
+    discriminator : nn.Module or None
+        Its inner maps serve as a perceptual distance; None if the file has none.
+    card : PriorCard
+        What the prior is.
+    sha256 : str
+        Of the file's bytes, in hexadecimal.
+    """
+
+    generator: SplitGenerator
+    discriminator: nn.Module | None
+    card: PriorCard
+    sha256: str
+
+
+def save_prior(
+    path: Path,
+    card: PriorCard,
+    generator: SplitGenerator,
+    discriminator: nn.Module | None,
+    *,
+    dtype: torch.dtype = torch.float16,
+) -> str:
+    """Write a prior to a temporary name and rename it.
+
+    Parameters
+    ----------
+    path : Path
+        Where to; an existing file is replaced.
+    card : PriorCard
+        What it is; its ``generator`` and ``discriminator`` must be the networks' keywords.
+    generator, discriminator
+        Networks with unfolded scales.
+    dtype : torch.dtype
+        Type of the stored numbers.
+
+    Returns
+    -------
+    str
+        The sha256 of the file, in hexadecimal.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written.
+    """
+    tensors = {
+        f"generator.{key}": value.detach().to(dtype).contiguous()
+        for key, value in generator.state_dict().items()
+    }
+    if discriminator is not None:
+        tensors |= {
+            f"discriminator.{key}": value.detach().to(dtype).contiguous()
+            for key, value in discriminator.state_dict().items()
+        }
+    data = save(tensors, metadata={HEADER_KEY: card.to_json()})
+    write_atomically(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write bytes beside a path and rename them onto it, so that no half file is ever seen.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be written to, or the disk is full.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StorageError(
+            f"Could not write {path} ({error.strerror or error}); wanted {len(data)} bytes of "
+            "room and permission to write there. Free some space or choose another folder."
+        ) from error
+
+
+def read_card(path: Path) -> tuple[PriorCard, str]:
+    """Read a prior's card and hash without building the networks.
+
+    Parameters
+    ----------
+    path : Path
+        A prior's file.
+
+    Returns
+    -------
+    PriorCard, str
+        The card, and the sha256 of the file in hexadecimal.
+
+    Raises
+    ------
+    PriorError
+        If this is not a prior's file, or it is damaged.
+    """
+    data = _read(path)
+    with _open(path, data) as file:
+        return _card(path, file.metadata()), hashlib.sha256(data).hexdigest()
+
+
+def load_prior(path: Path, *, device: torch.device | str = "cpu") -> LoadedPrior:
+    """Open a prior, build its networks, check every weight, fold and freeze them.
+
+    Parameters
+    ----------
+    path : Path
+        A prior's file.
+    device : torch.device or str
+        Where the networks are wanted.
+
+    Returns
+    -------
+    LoadedPrior
+        Networks in float32, evaluation mode, without gradients.
+
+    Raises
+    ------
+    PriorError
+        If the file is missing, truncated, a pickle, of another architecture, or its weights do
+        not fit the networks it describes.
+    """
+    data = _read(path)
+    with _open(path, data) as file:
+        card = _card(path, file.metadata())
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    if card.architecture not in _ARCHITECTURES:
+        raise PriorError(
+            f"Got {path.name} of architecture {card.architecture!r}; this version knows "
+            f"{sorted(_ARCHITECTURES)}. Update napari-mganprior, or choose another prior."
+        )
+    generator_class, discriminator_class = _ARCHITECTURES[card.architecture]
+    generator = _build(path, generator_class, card.generator, tensors, "generator.")
+    discriminator = (
+        _build(path, discriminator_class, card.discriminator, tensors, "discriminator.")
+        if card.discriminator
+        else None
+    )
+    for network in (generator, discriminator):
+        if network is not None:
+            network.fold_scales()
+            network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return LoadedPrior(generator, discriminator, card, hashlib.sha256(data).hexdigest())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PriorError(
+            f"Could not read the prior {path} ({error.strerror or error}); wanted a readable "
+            f"file. {_WHAT_TO_DO}"
+        ) from error
+
+
+def _open(path: Path, data: bytes) -> Any:
+    length = int.from_bytes(data[:8], "little") if len(data) >= 8 else 0
+    if data[:1] == b"\x80" or data[:2] == b"PK":
+        raise PriorError(
+            f"Got {path.name}, a pickle or torch file, which could run code when opened; wanted "
+            "a .safetensors file. Convert it with `napari-mganprior priors import` or choose "
+            "another prior."
+        )
+    if not 0 < length <= min(_LARGEST_HEADER, len(data) - 8):
+        raise PriorError(
+            f"Got {path.name}, which is truncated or no .safetensors file ({len(data)} bytes). "
+            f"{_WHAT_TO_DO}"
+        )
+    try:
+        return safe_open(str(path), framework="pt", device="cpu")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise PriorError(
+            f"Got {path.name}, which is truncated or damaged ({error}). {_WHAT_TO_DO}"
+        ) from error
+
+
+def _card(path: Path, metadata: Mapping[str, str] | None) -> PriorCard:
+    if not metadata or HEADER_KEY not in metadata:
+        raise PriorError(
+            f"Got {path.name}, a .safetensors file without a {HEADER_KEY!r} header; wanted a "
+            f"prior. {_WHAT_TO_DO}"
+        )
+    return PriorCard.from_json(metadata[HEADER_KEY], source=path.name)
+
+
+def _build(
+    path: Path,
+    network_class: type[nn.Module],
+    keywords: dict[str, Any],
+    tensors: dict[str, Tensor],
+    prefix: str,
+) -> Any:
+    try:
+        with torch.device("meta"):  # no memory is spent on a spec that does not fit its weights
+            network = network_class(**keywords)
+    except (TypeError, ValueError) as error:
+        raise PriorError(
+            f"Got {path.name} with a description its {prefix[:-1]} cannot be built from "
+            f"({error}). {_WHAT_TO_DO}"
+        ) from error
+    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    got = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    for key in sorted(wanted.keys() | got.keys()):
+        shape = tuple(got[key].shape) if key in got else "nothing"
+        expected = wanted.get(key, "nothing")
+        if shape != expected:
+            raise PriorError(
+                f"Got {shape} for the weight {prefix}{key} in {path.name}; wanted {expected}. "
+                f"{_WHAT_TO_DO}"
+            )
+        if not torch.isfinite(got[key]).all():
+            raise PriorError(
+                f"Got NaN or infinity in the weight {prefix}{key} of {path.name}. {_WHAT_TO_DO}"
+            )
+    network.load_state_dict({k: v.float() for k, v in got.items()}, assign=True)
+    return network

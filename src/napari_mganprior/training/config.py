@@ -1,0 +1,96 @@
+"""Settings of a training run."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from napari_mganprior.errors import SettingsError
+
+__all__ = ["TrainingConfig"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingConfig:
+    """How a prior is trained; checked when made, stored with the prior.
+
+    Attributes
+    ----------
+    resolution : int
+        Height and width of the crops in pixels, a power of two.
+    widths : tuple of int
+        Channels at 4, 8, .. resolution pixels.
+    code_dim : int
+        Length of a latent code.
+    image_channels : int
+        1 or 3.
+    n_images : int
+        Training ends when this many crops have been seen.
+    batch_size : int
+        Crops a step; a multiple of 4 (the group of the minibatch deviation).
+    learning_rate : float
+        Of Adam, betas 0 and 0.99; constant, then falling on a cosine to a tenth over the last
+        third of the run.
+    r1_gamma : float
+        Weight of the R1 penalty (Mescheder, Geiger, Nowozin, ICML 2018,
+        https://doi.org/10.48550/arXiv.1801.04406).
+    r1_every : int
+        Steps between two R1 penalties; the penalty is multiplied by this.
+    ema_half_life : int
+        Crops after which the average of the generator's weights forgets half.
+    seed : int
+        Of every random number of the run.
+    bfloat16 : bool
+        Run the networks in bfloat16 where that is safe; about twice as fast.
+    """
+
+    resolution: int = 64
+    widths: tuple[int, ...] = (192, 192, 96, 48, 24)
+    code_dim: int = 128
+    image_channels: int = 1
+    n_images: int = 200_000
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    r1_gamma: float = 1.0
+    r1_every: int = 16
+    ema_half_life: int = 5_000
+    seed: int = 0
+    bfloat16: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises
+        ------
+        SettingsError
+            If a number is out of range.
+        """
+        object.__setattr__(self, "widths", tuple(self.widths))
+        if self.batch_size < 4 or self.batch_size % 4:
+            raise SettingsError(
+                f"Got batch_size {self.batch_size}; wanted a positive multiple of 4. Choose 16."
+            )
+        for name in ("n_images", "code_dim", "r1_every", "ema_half_life", "resolution"):
+            if getattr(self, name) < 1:
+                raise SettingsError(
+                    f"Got {name} {getattr(self, name)}; wanted at least 1. Leave it out to use "
+                    "the default."
+                )
+        if not 0 < self.learning_rate < 1 or self.r1_gamma < 0:
+            raise SettingsError(
+                f"Got learning_rate {self.learning_rate}, r1_gamma {self.r1_gamma}; wanted a rate "
+                "between 0 and 1 and a weight from 0 up. Leave them out to use the defaults."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON-able values."""
+        return {**asdict(self), "widths": list(self.widths)}
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> "TrainingConfig":
+        """Read settings that `to_dict` wrote; unknown names are refused with `SettingsError`."""
+        unknown = raw.keys() - {f.name for f in fields(cls)}
+        if unknown:
+            raise SettingsError(
+                f"Got unknown training settings {sorted(unknown)}; wanted only "
+                f"{sorted(f.name for f in fields(cls))}. Remove them."
+            )
+        return cls(**raw)
