@@ -1,0 +1,90 @@
+# The only list of commands. `make help` prints it. Every target sets up what it needs itself.
+PYTHON ?= python3
+VENV ?= .venv
+DATA ?= ../shared/data
+ARGS ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# a window needs a screen: a virtual one where there is none
+SCREEN := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,$(if $(filter Linux,$(shell uname -s)),xvfb-run -a ))
+SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 libxcb-cursor0 \
+	libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 \
+	libxcb-xinerama0 libxcb-xfixes0 libdbus-1-3
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv system lint format test test-fast coverage demo prior-nuclei bench-inpaint \
+	bench-reference build clean
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Variables: PYTHON ($(PYTHON)), VENV ($(VENV)), DATA ($(DATA)), ARGS (passed on)"
+
+venv: $(STAMP)  ## make .venv with the tested versions (constraints.txt)
+
+$(STAMP): setup.cfg constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	# torch by itself first: the pinned plain version lets pip take a CPU build where one is offered
+	$(BIN)/python -m pip install -c constraints.txt torch
+	$(BIN)/python -m pip install -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+system:  ## install the system libraries that windows need (Debian, Ubuntu), if they are missing
+	@test "$$(uname -s)" = Linux || exit 0; \
+	if ! command -v apt-get >/dev/null; then \
+		test -n "$$DISPLAY$$WAYLAND_DISPLAY" || command -v xvfb-run >/dev/null || { \
+			echo "No display, no xvfb-run and no apt-get here. Install Xvfb and the libraries" \
+				"Qt 6 needs (xcb, EGL, GL) with your package manager, or run on a desktop." >&2; \
+			exit 1; }; \
+		exit 0; \
+	fi; \
+	missing=$$(for p in $(SYSTEM_PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	test -n "$$missing" || exit 0; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else \
+		echo "Missing system packages:" $$missing "- ask an administrator to run:" \
+			"apt-get install" $$missing >&2; exit 1; fi; \
+	echo "Installing" $$missing; \
+	$$sudo apt-get update -qq && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+
+lint: $(STAMP)  ## ruff, formatting, mypy, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## format, and mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+test: $(STAMP) system  ## every test and docstring example (ARGS='-k name' narrows it)
+	$(SCREEN)$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(STAMP) system  ## the tests without the slow ones and without windows
+	$(SCREEN)$(BIN)/python -m pytest -m 'not slow and not gui' $(ARGS)
+
+coverage: $(STAMP) system  ## what the tests do not reach
+	$(SCREEN)$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+demo: $(STAMP)  ## restore the two sample images; table and picture in .demo/
+	$(BIN)/napari-mganprior demo -o .demo --overwrite $(ARGS)
+
+prior-nuclei: $(STAMP)  ## train the bundled prior again (hours on a CPU; resumes); needs DATA
+	$(BIN)/python examples/make_prior_nuclei.py $(DATA)/nuclei $(ARGS)
+
+bench-inpaint: $(STAMP)  ## quality in the hole against single code, reference and biharmonic; needs DATA
+	$(BIN)/python benchmarks/inpaint.py --data $(DATA)/nuclei/test.npz $(ARGS)
+
+bench-reference: $(STAMP)  ## our engine's speed against the original procedure; needs DATA
+	$(BIN)/python benchmarks/reference_speed.py --data $(DATA)/nuclei/test.npz $(ARGS)
+
+build: $(STAMP)  ## source archive and wheel in dist/
+	rm -rf build dist
+	$(BIN)/python -m build
+	ls -l dist
+
+clean:  ## remove what make made, .venv included; training runs stay
+	rm -rf $(VENV) build dist .demo .bench .coverage .mypy_cache .ruff_cache .pytest_cache \
+		.import_linter_cache src/*.egg-info

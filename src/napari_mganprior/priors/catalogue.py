@@ -1,0 +1,139 @@
+"""Find priors by name or path.
+
+A prior's name is its file's name without ``.safetensors``. The bundled ones lie beside this file,
+the user's own in `user_folder`. A bundled name always means the bundled prior; the user's file of
+the same name is called ``user/NAME``, so that no result rests on another prior than it says.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from napari_mganprior.errors import PriorError
+
+if TYPE_CHECKING:  # it imports torch, and names must be cheap to list
+    from napari_mganprior.generators.checkpoint import PriorCard
+
+__all__ = ["PriorEntry", "find_prior", "list_priors", "prior_names", "read_entry", "user_folder"]
+
+_FOLDER_VARIABLE = "NAPARI_MGANPRIOR_PRIORS"
+_SUFFIX = ".safetensors"
+_BUNDLED = Path(__file__).parent
+
+Source = Literal["bundled", "user"]
+
+
+@dataclass(frozen=True, slots=True)
+class PriorEntry:
+    """One prior of the catalogue.
+
+    Attributes
+    ----------
+    name : str
+        How to ask for it.
+    path : Path
+        Its file.
+    card : PriorCard
+        What it is.
+    sha256 : str
+        Of its file, in hexadecimal.
+    source : str
+        ``"bundled"`` with the package, or ``"user"``.
+    """
+
+    name: str
+    path: Path
+    card: "PriorCard"
+    sha256: str
+    source: Source
+
+
+def user_folder() -> Path:
+    """Return the folder of the user's own priors, which need not exist.
+
+    The environment variable ``NAPARI_MGANPRIOR_PRIORS`` names another one.
+    """
+    if folder := os.environ.get(_FOLDER_VARIABLE):
+        return Path(folder).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("napari-mganprior", appauthor=False) / "priors"
+
+
+def prior_names() -> tuple[str, ...]:
+    """Return the names of all priors, bundled ones first; no file is opened."""
+    return tuple(_files())
+
+
+def find_prior(name_or_path: str | Path) -> Path:
+    """Return the file of a prior.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A name of `prior_names`, or the path of a ``.safetensors`` file.
+
+    Raises
+    ------
+    PriorError
+        If there is none.
+    """
+    files = _files()
+    if str(name_or_path) in files:
+        return files[str(name_or_path)][0]
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return path
+    names = ", ".join(files) or "none"
+    raise PriorError(
+        f"Got the prior {str(name_or_path)!r}, which is neither a prior's name nor a file; wanted "
+        f"one of: {names}. Choose one, give the path of a {_SUFFIX} file, or put one into "
+        f"{user_folder()}."
+    )
+
+
+def read_entry(name_or_path: str | Path) -> PriorEntry:
+    """Read what a prior is, without building its networks.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        As for `find_prior`.
+
+    Raises
+    ------
+    PriorError
+        If there is no such prior, or its file is damaged.
+    """
+    from napari_mganprior.generators.checkpoint import read_card
+
+    path = find_prior(name_or_path)
+    for name, (known, source) in _files().items():
+        if known.resolve() == path.resolve():
+            return PriorEntry(name, path, *read_card(path), source)
+    return PriorEntry(str(name_or_path), path, *read_card(path), "user")
+
+
+def list_priors() -> tuple[PriorEntry, ...]:
+    """Read every prior of the catalogue; files that are no priors are left out.
+
+    `read_entry` says what is wrong with one that is missing here.
+    """
+    entries = []
+    for name in prior_names():
+        try:
+            entries.append(read_entry(name))
+        except PriorError:  # one damaged file must not hide the others
+            continue
+    return tuple(entries)
+
+
+def _files() -> dict[str, tuple[Path, Source]]:
+    """Return the files by name, bundled ones first, each group in alphabetical order."""
+    files: dict[str, tuple[Path, Source]] = {
+        path.stem: (path, "bundled") for path in sorted(_BUNDLED.glob(f"*{_SUFFIX}"))
+    }
+    for path in sorted(user_folder().glob(f"*{_SUFFIX}")):
+        files[f"user/{path.stem}" if path.stem in files else path.stem] = (path, "user")
+    return files

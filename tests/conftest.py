@@ -1,0 +1,87 @@
+"""Fixtures for every test: tiny priors with seeded random weights.
+
+They draw nothing anybody would recognise, but they are real files, read by the real reader.
+Request a path where only the file matters, since building the networks costs time.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from napari_mganprior.arrays import seeded
+from napari_mganprior.generators.checkpoint import LoadedPrior, PriorCard, load_prior, save_prior
+from napari_mganprior.generators.pggan import PGGANDiscriminator, PGGANGenerator
+
+
+def _write_prior(
+    path: Path, *, resolution: int, widths: tuple[int, ...], image_channels: int
+) -> Path:
+    rng = seeded(resolution, image_channels)
+    generator = PGGANGenerator(
+        resolution=resolution, widths=widths, code_dim=16, image_channels=image_channels
+    )
+    discriminator = PGGANDiscriminator(
+        resolution=resolution, widths=widths, image_channels=image_channels
+    )
+    generator.initialise(rng)
+    discriminator.initialise(rng)
+    spec = generator.spec()
+    card = PriorCard(
+        name=path.stem,
+        architecture="pggan",
+        generator=spec,
+        discriminator={key: value for key, value in spec.items() if key != "code_dim"},
+        domain="random drawings, for tests",
+        training={"images_seen": 0},
+        licence="CC0-1.0",
+    )
+    save_prior(path, card, generator, discriminator)
+    return path
+
+
+@pytest.fixture(scope="session")
+def prior_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the three tiny priors: tiny, tiny16 and tinyrgb."""
+    folder = tmp_path_factory.mktemp("priors")
+    _write_prior(
+        folder / "tiny.safetensors", resolution=32, widths=(16, 16, 8, 8), image_channels=1
+    )
+    _write_prior(folder / "tiny16.safetensors", resolution=16, widths=(16, 8, 8), image_channels=1)
+    _write_prior(folder / "tinyrgb.safetensors", resolution=16, widths=(16, 8, 8), image_channels=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_prior_path(prior_folder: Path) -> Path:
+    """Return a grey prior of 32 px, channel widths (16, 16, 8, 8), 16 code numbers, 8 blocks."""
+    return prior_folder / "tiny.safetensors"
+
+
+@pytest.fixture(scope="session")
+def tiny16_prior_path(prior_folder: Path) -> Path:
+    """Return a grey prior of 16 px, channel widths (16, 8, 8), 16 code numbers, 6 blocks."""
+    return prior_folder / "tiny16.safetensors"
+
+
+@pytest.fixture(scope="session")
+def tiny_rgb_prior_path(prior_folder: Path) -> Path:
+    """Return an RGB prior of 16 px, channel widths (16, 8, 8), 16 code numbers, 6 blocks."""
+    return prior_folder / "tinyrgb.safetensors"
+
+
+@pytest.fixture(scope="session")
+def tiny_prior(tiny_prior_path: Path) -> LoadedPrior:
+    """Return the 32 px grey prior, loaded; its networks are frozen, so sharing it is safe."""
+    return load_prior(tiny_prior_path)
+
+
+@pytest.fixture(scope="session")
+def tiny16_prior(tiny16_prior_path: Path) -> LoadedPrior:
+    """Return the 16 px grey prior, loaded."""
+    return load_prior(tiny16_prior_path)
+
+
+@pytest.fixture(scope="session")
+def tiny_rgb_prior(tiny_rgb_prior_path: Path) -> LoadedPrior:
+    """Return the 16 px RGB prior, loaded."""
+    return load_prior(tiny_rgb_prior_path)
