@@ -14,7 +14,17 @@ from torch import Tensor
 
 from napari_mganprior.errors import DeviceError
 
-__all__ = ["ValueMap", "choose_device", "from_tensor", "seeded", "to_tensor"]
+__all__ = [
+    "ValueMap",
+    "choose_device",
+    "correlation_length",
+    "from_tensor",
+    "network_dtype",
+    "seeded",
+    "to_tensor",
+]
+
+_TILE = 512  # px; larger images are read in tiles, which bounds memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +126,97 @@ def choose_device(name: str) -> torch.device:
             "machine. Choose auto or cpu."
         )
     return device
+
+
+def network_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Choose the numbers networks compute in.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16"}
+        ``"auto"`` is bfloat16 where the device has matrix instructions for it, else float32.
+    device : torch.device
+        Where the networks run.
+
+    Returns
+    -------
+    torch.dtype
+        ``torch.float32`` or ``torch.bfloat16``.
+    """
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        # without tile instructions a CPU emulates bfloat16 and loses time by it
+        amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
+        fast = device.type == "cpu" and amx is not None and bool(amx())
+    return torch.bfloat16 if fast else torch.float32
+
+
+def correlation_length(image: NDArray[Any], mask: NDArray[Any] | None = None) -> float:
+    """Measure how coarse an image is: the radius at which it stops resembling itself.
+
+    That is where the radially averaged autocorrelation, which is 1 at radius 0, falls to 0.5. It
+    grows in proportion when the same scene is drawn larger, and does not depend on brightness or
+    contrast. Noise shortens it.
+
+    Parameters
+    ----------
+    image : array
+        Pixels (H, W) or (H, W, C); channels are averaged.
+    mask : array, optional
+        (H, W); where it is not 0 the pixel is damaged and left out, as NaN and infinity are.
+
+    Returns
+    -------
+    float
+        Radius in pixels, at most 256 and half the shorter side; NaN where
+        there is nothing to measure: a constant image, fewer than 2 undamaged pixels.
+    """
+    values = np.asarray(image, dtype=np.float64)
+    if values.ndim == 3:
+        values = values.mean(axis=2)
+    measured = np.isfinite(values)
+    if mask is not None:
+        measured &= np.asarray(mask) == 0
+    reach = min(*values.shape, _TILE) // 2
+    known = values[measured]
+    if reach < 1 or known.size < 2 or known.min() == known.max():
+        return float("nan")
+    centred = np.where(measured, values, known.mean()) - known.mean()
+    radii, profile = _radial_autocorrelation(centred / np.abs(centred).max(), measured, reach)
+    below = np.flatnonzero(profile <= 0.5)
+    if below.size == 0:
+        return float(radii[-1])
+    after = below[0]  # at least 1: the profile starts at 1
+    slope = (profile[after] - profile[after - 1]) / (radii[after] - radii[after - 1])
+    return float(radii[after] + (0.5 - profile[after]) / slope)
+
+
+def _radial_autocorrelation(
+    centred: NDArray[Any], measured: NDArray[np.bool_], reach: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Average products of pixel pairs over rings one pixel wide; return radii and profile."""
+    lags = np.arange(-reach, reach + 1)
+    distance = np.hypot(lags[:, None], lags[None, :])
+    ring = np.rint(distance).astype(np.intp)
+    sums, pairs, radii = np.zeros((3, int(ring.max()) + 1))
+    for top in range(0, centred.shape[0], _TILE):
+        for left in range(0, centred.shape[1], _TILE):
+            here = np.s_[top : top + _TILE, left : left + _TILE]
+            # counting the pairs keeps damage and borders from weakening the correlation
+            count = np.rint(_lagged_products(measured[here].astype(np.float64), lags))
+            sums += np.bincount(ring.ravel(), _lagged_products(centred[here], lags).ravel())
+            pairs += np.bincount(ring.ravel(), count.ravel())
+            radii += np.bincount(ring.ravel(), (count * distance).ravel())
+    seen = np.flatnonzero(pairs[: reach + 1] > 0)  # beyond the reach rings are incomplete
+    profile = sums[seen] / pairs[seen]
+    return radii[seen] / pairs[seen], profile / profile[0]
+
+
+def _lagged_products(tile: NDArray[np.float64], lags: NDArray[np.intp]) -> NDArray[np.float64]:
+    size = [side + int(lags[-1]) for side in tile.shape]  # zeros, so that nothing wraps around
+    power = np.abs(np.fft.rfft2(tile, size)) ** 2
+    products: NDArray[np.float64] = np.fft.irfft2(power, size)[np.ix_(lags, lags)]
+    return products

@@ -115,6 +115,7 @@ class SplitGenerator(nn.Module, ABC):
         Tensor
             Codes, (n, D), float32.
         """
-        z = torch.randn(n, self.code_dim, generator=rng)
-        z = z * (self.code_dim**0.5 / z.norm(dim=1, keepdim=True))
-        return z.to(device)
+        z: Tensor = torch.randn(n, self.code_dim, generator=rng)
+        z = z * (self.code_dim**0.5 / torch.linalg.vector_norm(z, dim=1, keepdim=True))
+        codes: Tensor = z.to(device)
+        return codes

@@ -7,7 +7,6 @@ A prior is one ``.safetensors`` file. Its tensors are named ``generator.*`` and
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from napari_mganprior.errors import PriorError, StorageError
+from napari_mganprior.errors import PriorError
+from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.base import SplitGenerator
 from napari_mganprior.generators.pggan import PGGANDiscriminator, PGGANGenerator
 
@@ -29,6 +29,7 @@ _FORMAT = 1
 _ARCHITECTURES: dict[str, tuple[type[SplitGenerator], type[nn.Module]]] = {
     "pggan": (PGGANGenerator, PGGANDiscriminator)
 }
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LARGEST_HEADER = 16 * 1024 * 1024
 _WHAT_TO_DO = "Choose a .safetensors file made by `napari-mganprior`, or install it again."
 
@@ -117,8 +118,32 @@ class PriorCard:
                 f"Got unknown entries {sorted(unknown)} in the header of {source}; wanted only "
                 f"{sorted(known)}. Update napari-mganprior, or install the prior again."
             )
+        wrong = sorted(key for key, value in raw.items() if not _fits(key, value))
+        if wrong:
+            raise PriorError(
+                f"Got entries {wrong} of the wrong type in the header of {source}; wanted text, "
+                f"numbers and tables as in the documentation of PriorCard. {_WHAT_TO_DO}"
+            )
         low, high = raw.get("value_range", (-1.0, 1.0))
         return cls(**{**raw, "value_range": (float(low), float(high))})
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether a value of a card has the type its entry needs."""
+    if key in ("generator", "discriminator", "training"):
+        return isinstance(value, dict)
+    if key == "value_range":
+        return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+    if key == "pixel_normalisation":
+        return isinstance(value, dict) and all(
+            _is_number(value.get(end)) and 0 <= value[end] <= 100 for end in ("low", "high")
+        )
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    # a comparison, since JSON's whole numbers can be too long for a float
+    return isinstance(value, int | float) and -1e30 < value < 1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,30 +213,6 @@ def save_prior(
     return hashlib.sha256(data).hexdigest()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write bytes beside a path and rename them onto it, so that no half file is ever seen.
-
-    Raises
-    ------
-    StorageError
-        If the folder cannot be written to, or the disk is full.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StorageError(
-            f"Could not write {path} ({error.strerror or error}); wanted {len(data)} bytes of "
-            "room and permission to write there. Free some space or choose another folder."
-        ) from error
-
-
 def read_card(path: Path) -> tuple[PriorCard, str]:
     """Read a prior's card and hash without building the networks.
 
@@ -265,6 +266,13 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> LoadedPrior
             f"Got {path.name} of architecture {card.architecture!r}; this version knows "
             f"{sorted(_ARCHITECTURES)}. Update napari-mganprior, or choose another prior."
         )
+    prefixes = ("generator.", "discriminator.") if card.discriminator else ("generator.",)
+    stray = sorted(key for key in tensors if not key.startswith(prefixes))
+    if stray:
+        raise PriorError(
+            f"Got weights in {path.name} that belong to no network: {stray[:3]}; wanted only "
+            f"those named {' or '.join(prefixes)}. {_WHAT_TO_DO}"
+        )
     generator_class, discriminator_class = _ARCHITECTURES[card.architecture]
     generator = _build(path, generator_class, card.generator, tensors, "generator.")
     discriminator = (
@@ -294,8 +302,7 @@ def _open(path: Path, data: bytes) -> Any:
     if data[:1] == b"\x80" or data[:2] == b"PK":
         raise PriorError(
             f"Got {path.name}, a pickle or torch file, which could run code when opened; wanted "
-            "a .safetensors file. Convert it with `napari-mganprior priors import` or choose "
-            "another prior."
+            "a .safetensors file. Ask its author for one, or choose another prior."
         )
     if not 0 < length <= min(_LARGEST_HEADER, len(data) - 8):
         raise PriorError(
@@ -329,7 +336,7 @@ def _build(
     try:
         with torch.device("meta"):  # no memory is spent on a spec that does not fit its weights
             network = network_class(**keywords)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise PriorError(
             f"Got {path.name} with a description its {prefix[:-1]} cannot be built from "
             f"({error}). {_WHAT_TO_DO}"
@@ -343,6 +350,11 @@ def _build(
             raise PriorError(
                 f"Got {shape} for the weight {prefix}{key} in {path.name}; wanted {expected}. "
                 f"{_WHAT_TO_DO}"
+            )
+        if got[key].dtype not in _DTYPES:
+            raise PriorError(
+                f"Got the weight {prefix}{key} of {path.name} as {got[key].dtype}; wanted one of "
+                f"{', '.join(map(str, _DTYPES))}. {_WHAT_TO_DO}"
             )
         if not torch.isfinite(got[key]).all():
             raise PriorError(

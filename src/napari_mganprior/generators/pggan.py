@@ -6,6 +6,7 @@ https://doi.org/10.48550/arXiv.1710.10196 (sections 4 and A).
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import log2, sqrt
 from typing import Any
 
@@ -83,7 +84,8 @@ class PGGANGenerator(SplitGenerator):
     """PGGAN generator: blocks of PixelNorm, nearest x2 where the size grows, conv, LeakyReLU.
 
     Block 0 turns the code into a 4x4 map; block 1 keeps that size; then every size adds one
-    block that doubles it and one that keeps it. The image is a 1x1 convolution of the last map.
+    block that doubles it and one that keeps it. The image is PixelNorm and a 1x1 convolution of
+    the last map.
 
     Parameters
     ----------
@@ -120,7 +122,7 @@ class PGGANGenerator(SplitGenerator):
             _ScaledConv(code_dim, self.widths[0], 4, padding=3, gain=sqrt(2)),
             _ScaledConv(self.widths[0], self.widths[0], 3, padding=1, gain=sqrt(2)),
         ]
-        for before, width in zip(self.widths[:-1], self.widths[1:], strict=True):
+        for before, width in pairwise(self.widths):
             blocks.append(_ScaledConv(before, width, 3, padding=1, gain=sqrt(2)))
             blocks.append(_ScaledConv(width, width, 3, padding=1, gain=sqrt(2)))
         self.blocks = nn.ModuleList(blocks)
@@ -169,7 +171,7 @@ class PGGANGenerator(SplitGenerator):
         x = features.map
         for index in range(layer, self.n_layers):
             x = self._block(x, index)
-        image: Tensor = self.to_image(x)
+        image: Tensor = self.to_image(_pixel_norm(x))
         return image
 
     def _block(self, x: Tensor, index: int) -> Tensor:
@@ -211,7 +213,7 @@ class PGGANDiscriminator(nn.Module):
         self.first = nn.ModuleList()
         self.second = nn.ModuleList()
         self.skip = nn.ModuleList()
-        for before, after in zip(down[:-1], down[1:], strict=True):
+        for before, after in pairwise(down):
             self.first.append(_ScaledConv(before, before, 3, padding=1, gain=gain))
             self.second.append(_ScaledConv(before, after, 3, padding=1, gain=gain))
             self.skip.append(_ScaledConv(before, after, 1, padding=0, gain=1.0))
@@ -266,11 +268,12 @@ class PGGANDiscriminator(nn.Module):
         h = F.leaky_relu(self.first[index](x), _SLOPE)
         h = F.avg_pool2d(F.leaky_relu(self.second[index](h), _SLOPE), 2)
         skip = self.skip[index](F.avg_pool2d(x, 2))
-        return (h + skip) * sqrt(0.5)  # keeps the variance of a sum of two
+        total: Tensor = h + skip
+        return total * sqrt(0.5)  # keeps the variance of a sum of two
 
 
 def _minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
-    """Standard deviation over groups of images, averaged to one number and tiled as a map."""
+    """Tile the standard deviation over groups of images, averaged to one number, as a map."""
     batch, channels, height, width = x.shape
     group = group if batch % group == 0 else batch
     y = x.float().reshape(group, batch // group, channels, height, width)

@@ -71,7 +71,8 @@ class TrainingState:
         self.discriminator = PGGANDiscriminator(**shape)
         for network in (self.generator, self.discriminator):
             network.initialise(self.rng)
-            network.to(self.device, memory_format=torch.channels_last)
+            # torch's own stubs know no memory_format for modules
+            network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.optimisers = {
             "generator": torch.optim.Adam(
@@ -114,7 +115,7 @@ class TrainingState:
             state.average.load_state_dict(raw["average"])
             for name, optimiser in state.optimisers.items():
                 optimiser.load_state_dict(raw["optimisers"][name])
-        except (KeyError, TypeError, RuntimeError) as error:
+        except (KeyError, TypeError, RuntimeError, ValueError, AttributeError, IndexError) as error:
             raise TrainingError(
                 f"Got a training checkpoint that does not fit ({error}); wanted one written by "
                 "this version. Start again, or use the version that wrote it."
@@ -197,9 +198,7 @@ def _train_discriminator(
     if with_r1:
         # float32: a second derivative in bfloat16 is mostly rounding
         leaf = real.detach().requires_grad_(True)
-        (slope,) = torch.autograd.grad(
-            state.discriminator(leaf).sum(), leaf, create_graph=True
-        )
+        (slope,) = torch.autograd.grad(state.discriminator(leaf).sum(), leaf, create_graph=True)
         r1 = slope.square().sum(dim=(1, 2, 3)).mean()
         total = loss + config.r1_gamma / 2 * config.r1_every * r1
     state.optimisers["discriminator"].zero_grad(set_to_none=True)
@@ -225,5 +224,6 @@ def _update_average(state: TrainingState) -> None:
     # a short memory at first, so that the average does not drag the random start along
     half_life = min(state.config.ema_half_life, 0.05 * state.images_seen)
     keep = 0.5 ** (state.config.batch_size / max(half_life, 1e-8))
-    averaged, current = list(state.average.parameters()), list(state.generator.parameters())
+    averaged: list[Tensor] = list(state.average.parameters())
+    current: list[Tensor] = list(state.generator.parameters())
     torch._foreach_lerp_(averaged, current, 1 - keep)

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from napari_mganprior.errors import TrainingError
-from napari_mganprior.generators.checkpoint import PriorCard, save_prior, write_atomically
+from napari_mganprior.files import write_atomically
+from napari_mganprior.generators.checkpoint import PriorCard, save_prior
 from napari_mganprior.training.config import TrainingConfig
 from napari_mganprior.training.data import CropSource
 from napari_mganprior.training.loop import TrainingState, TrainingStep, train
@@ -82,8 +83,10 @@ def run_session(
     Raises
     ------
     TrainingError
-        If the checkpoint was made with other settings.
+        If the checkpoint was made with other settings, the crops do not fit the settings, or the
+        numbers are no longer finite; the last good checkpoint stays.
     """
+    _check_source(source, config)
     path = folder / "checkpoint.pt"
     state = open_state(path, device) if path.exists() else TrainingState(config, device)
     if state.config != config:
@@ -94,6 +97,7 @@ def run_session(
     due = state.images_seen + save_every
     for step in train(state, source):
         if step.images_seen >= due or step.images_seen >= config.n_images:
+            _check_weights(state)
             save_state(state, path)
             due += save_every
             if saved is not None:
@@ -147,3 +151,22 @@ def export_prior(
         },
     )
     return save_prior(path, card, state.average, state.discriminator)
+
+
+def _check_source(source: CropSource, config: TrainingConfig) -> None:
+    got = (source.resolution, source.image_channels)
+    if got != (config.resolution, config.image_channels):
+        raise TrainingError(
+            f"Got crops of {got[0]} px with {got[1]} channels; the settings want "
+            f"{config.resolution} px with {config.image_channels}. Set resolution and "
+            "image_channels to what the images are."
+        )
+
+
+def _check_weights(state: TrainingState) -> None:
+    networks = (state.generator, state.discriminator, state.average)
+    if not all(bool(p.isfinite().all()) for n in networks for p in n.parameters()):
+        raise TrainingError(
+            f"Got weights that are not finite after {state.images_seen} images; they were not "
+            "saved. Go on from the last checkpoint with a smaller learning rate."
+        )
