@@ -1,0 +1,1 @@
+"""The search for latent codes that explain a measurement."""

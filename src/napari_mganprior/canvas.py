@@ -1,0 +1,221 @@
+"""The image being restored: read window by window, filled window by window.
+
+Numpy only. Values are in [-1, 1]; everything happens at the prior's scale, in an image padded
+to at least one window.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.restoration import inpaint_biharmonic
+from skimage.transform import resize
+
+from napari_mganprior.tiling import Window, plan_tiles
+
+__all__ = ["Canvas", "corrected"]
+
+_TRUST_IN_RESTORED = 0.2  # weight of a pixel that an overlapping window has filled
+_MEASURED = 0.99  # share of undamaged area from which a resampled pixel counts as measured
+
+
+class Canvas:
+    """Holds what was measured and what has been filled in so far.
+
+    Parameters
+    ----------
+    values : array of float32
+        Image in [-1, 1], (H, W) or (H, W, C); what stands at damaged pixels does not matter.
+    damage : array of bool
+        Pixels to fill, (H, W).
+    zoom : float
+        Enlargement to the prior's scale, above 0.
+    size : int
+        Side of a window in the prior's pixels.
+    """
+
+    def __init__(
+        self,
+        values: NDArray[np.float32],
+        damage: NDArray[np.bool_],
+        *,
+        zoom: float,
+        size: int,
+    ) -> None:
+        self._user_shape = values.shape
+        planes = values.reshape(*damage.shape, -1)
+        measured = ~damage
+        if zoom != 1:
+            planes, measured = _zoomed(planes, measured, zoom)
+        self._scaled_shape = measured.shape
+        wanted = ~measured
+        pad = [(max(0, size - n) // 2, max(0, size - n + 1) // 2) for n in measured.shape]
+        self._corner = (pad[0][0], pad[1][0])
+        self._values = np.pad(planes, [*pad, (0, 0)])
+        self._measured = np.pad(measured, pad)  # the padding was not measured either
+        self.plan = plan_tiles(np.pad(wanted, pad), size=size)
+        self._total = np.zeros_like(self._values, dtype=np.float64)
+        self._spread = np.zeros(self._measured.shape)
+        self._weight = np.zeros(self._measured.shape)
+
+    def in_order(self) -> Iterator[Window]:
+        """Yield the windows, always the one of which most is known next.
+
+        So a hole larger than a window is filled from its rim inwards.
+        """
+        windows = self.plan.windows
+        left = set(range(len(windows)))
+        known = {number: self._known(window) for number, window in enumerate(windows)}
+        while left:
+            number = max(left, key=lambda n: (known[n], -n))
+            left.remove(number)
+            yield windows[number]
+            for other in self.plan.overlapping(windows[number]):
+                known[other] = self._known(windows[other])
+
+    def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return a window's values (size, size, C) and their weights (size, size).
+
+        The weight is 1 where a pixel was measured, small where another window has filled it,
+        else 0.
+        """
+        here = window.slices
+        filled = self._weight[here] > 0
+        guess = self._total[here] / np.where(filled, self._weight[here], 1.0)[..., None]
+        measured = self._measured[here]
+        values = np.where(measured[..., None], self._values[here], guess)
+        weight = np.where(measured, 1.0, np.where(filled, _TRUST_IN_RESTORED, 0.0))
+        return values.astype(np.float32), weight.astype(np.float32)
+
+    def fill(self, window: Window, pictures: NDArray[np.float32]) -> None:
+        """Blend a window's restorations in.
+
+        Parameters
+        ----------
+        window : Window
+            One of the plan's.
+        pictures : array of float32
+            One a restart, (R, size, size, C).
+        """
+        self._blend(window, pictures, self._total, self._spread, self._weight)
+
+    def picture(
+        self, window: Window | None = None, pictures: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the image so far, its uncertainty, and where it is filled in.
+
+        Parameters
+        ----------
+        window, pictures
+            A window that is not finished, to be shown too.
+
+        Returns
+        -------
+        array of float32
+            Values in the shape given at first; without meaning where nothing is filled in.
+        array of float32
+            Standard deviation over restarts, (H, W).
+        array of bool
+            Where windows have filled in something, (H, W).
+        """
+        total, spread, weight = self._total, self._spread, self._weight
+        if window is not None and pictures is not None:
+            total, spread, weight = total.copy(), spread.copy(), weight.copy()
+            self._blend(window, pictures, total, spread, weight)
+        share = np.where(weight > 0, weight, 1.0)
+        top, left = self._corner
+        here = np.s_[top : top + self._scaled_shape[0], left : left + self._scaled_shape[1]]
+        # the measured pixels around a hole belong into the resampling of its rim
+        measured = self._measured[here]
+        values = np.where(measured[..., None], self._values[here], (total / share[..., None])[here])
+        deviation = np.where(measured, 0.0, (spread / share)[here])
+        filled = measured | (weight[here] > 0)
+        if self._scaled_shape != self._user_shape[:2]:
+            shape = self._user_shape[:2]
+            values, deviation = _resized(values, shape), _resized(deviation, shape)
+            filled = resize(filled, shape, order=0, mode="edge", anti_aliasing=False)
+        return (
+            values.reshape(self._user_shape).astype(np.float32),
+            np.maximum(deviation, 0.0).astype(np.float32),
+            filled,
+        )
+
+    def _known(self, window: Window) -> float:
+        here = window.slices
+        return float(np.sum(self._measured[here] | (self._weight[here] > 0)))
+
+    def _blend(
+        self,
+        window: Window,
+        pictures: NDArray[np.float32],
+        total: NDArray[np.float64],
+        spread: NDArray[np.float64],
+        weight: NDArray[np.float64],
+    ) -> None:
+        here = window.slices
+        pictures = corrected(pictures, self._values[here], self._measured[here])
+        share = self.plan.weights
+        total[here] += pictures.mean(axis=0) * share[..., None]
+        spread[here] += pictures.std(axis=0).mean(axis=-1) * share
+        weight[here] += share
+
+
+def corrected(
+    pictures: NDArray[np.float32], values: NDArray[np.float32], measured: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Carry what the prior failed to explain of the measured pixels smoothly into the holes.
+
+    What a drawing lacks at the measured pixels is interpolated into the holes by the
+    biharmonic equation and added, so that the result continues what surrounds it without a
+    step. Known in geostatistics as regression kriging: a model for the trend, interpolation
+    for its residuals (Hengl, Heuvelink, Stein, 2004,
+    https://doi.org/10.1016/j.geoderma.2003.08.018).
+
+    Parameters
+    ----------
+    pictures : array of float32
+        Drawings, (R, H, W, C).
+    values : array of float32
+        Measured values, (H, W, C).
+    measured : array of bool
+        Where they were measured, (H, W).
+
+    Returns
+    -------
+    array of float32
+        (R, H, W, C); equal to ``values`` at the measured pixels.
+    """
+    if not measured.any() or measured.all():
+        return np.where(measured[..., None], values, pictures)
+    lacking = np.where(measured[..., None], values - pictures, 0.0)
+    # restarts as channels: one matrix serves them all
+    channels = np.moveaxis(lacking, 0, 2).reshape(*measured.shape, -1).astype(np.float64)
+    smooth = inpaint_biharmonic(channels, ~measured, channel_axis=-1)
+    shape = (*measured.shape, pictures.shape[0], pictures.shape[3])
+    smooth = np.moveaxis(smooth.reshape(shape), 2, 0)
+    return np.asarray(pictures + smooth, dtype=np.float32)
+
+
+def _resized(planes: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.floating]:
+    smaller = shape[0] < planes.shape[0]
+    out: NDArray[np.floating] = resize(
+        planes,
+        (*shape[:2], *planes.shape[2:]),
+        order=1 if smaller else 3,
+        anti_aliasing=smaller,
+        mode="edge",
+        preserve_range=True,
+    )
+    return out
+
+
+def _zoomed(
+    planes: NDArray[np.float32], measured: NDArray[np.bool_], zoom: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Resample so that damaged pixels do not leak into measured ones."""
+    shape = tuple(max(1, round(n * zoom)) for n in measured.shape)
+    share = resize(measured.astype(np.float64), shape, order=1, anti_aliasing=zoom < 1, mode="edge")
+    known = np.where(measured[..., None], planes, 0.0).astype(np.float64)
+    sums = resize(known, (*shape, planes.shape[2]), order=1, anti_aliasing=zoom < 1, mode="edge")
+    values = sums / np.maximum(share, 1e-6)[..., None]
+    return values.astype(np.float32), share >= _MEASURED

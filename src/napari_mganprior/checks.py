@@ -1,0 +1,164 @@
+"""What a task's inputs must be like: checked once, at the door, with a reason and a remedy."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_mganprior.errors import ImageError, MaskError, PriorError, SettingsError
+from napari_mganprior.generators.checkpoint import LoadedPrior
+from napari_mganprior.inversion.config import InversionConfig
+
+__all__ = ["check_cut", "check_image", "check_prior", "check_zoom", "checked_mask", "checked_seed"]
+
+_SMALLEST = 16
+_ZOOMS = (0.125, 8.0)
+
+
+def checked_mask(mask: ArrayLike, image: NDArray[Any]) -> NDArray[np.bool_]:
+    """Turn a mask into booleans, True where an image is damaged.
+
+    Raises
+    ------
+    MaskError
+        If it has another shape, is empty, or leaves next to nothing measured.
+    """
+    raw = np.asarray(mask)
+    if raw.dtype.kind not in "biu":
+        raise MaskError(
+            f"Got a mask of type {raw.dtype}; wanted booleans or whole numbers, 0 where the image "
+            "is fine. Convert it, or paint a Labels layer."
+        )
+    if raw.shape != image.shape[:2]:
+        raise MaskError(
+            f"Got a mask of shape {raw.shape} for an image of shape {image.shape[:2]}; wanted the "
+            "same height and width. Make the mask from this image."
+        )
+    damage: NDArray[np.bool_] = np.asarray(raw != 0)
+    if not damage.any():
+        raise MaskError(
+            "Got an empty mask; wanted at least one damaged pixel. Paint the damage with a label."
+        )
+    measured = int(damage.size - damage.sum())
+    if measured < _SMALLEST:
+        raise MaskError(
+            f"Got a mask that leaves {measured} of {damage.size} pixels; wanted at least "
+            f"{_SMALLEST} undamaged pixels to restore from. Mark only what is damaged."
+        )
+    return damage
+
+
+def check_image(image: NDArray[Any], damage: NDArray[np.bool_] | None = None) -> None:
+    """Check that an image can be restored; values under the damage do not matter.
+
+    Raises
+    ------
+    ImageError
+        If shape, type or values do not allow it.
+    """
+    if image.dtype.kind not in "iuf":
+        raise ImageError(
+            f"Got an image of type {image.dtype}; wanted whole or floating-point numbers. Convert "
+            "it to uint8, uint16 or float32."
+        )
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        hint = (
+            "Drop the alpha channel."
+            if image.ndim == 3 and image.shape[2] == 4
+            else "Choose one slice or channel."
+        )
+        raise ImageError(
+            f"Got an image of shape {image.shape}; wanted (height, width) for grey or (height, "
+            f"width, 3) for RGB. {hint}"
+        )
+    if min(image.shape[:2]) < _SMALLEST:
+        raise ImageError(
+            f"Got an image of {image.shape[0]}x{image.shape[1]} pixels; wanted at least "
+            f"{_SMALLEST}x{_SMALLEST}. Choose a larger image or region."
+        )
+    measured = image if damage is None else image[~damage]
+    if image.dtype.kind == "f":
+        bad = int(measured.size - np.isfinite(measured).sum())
+        if bad:
+            raise ImageError(
+                f"Got {bad} values that are NaN or infinite outside the mask; wanted finite "
+                "numbers. Mark those pixels as damage, or replace them."
+            )
+    if measured.min() == measured.max():
+        raise ImageError(
+            f"Got a constant image (every undamaged pixel is {measured.flat[0]}); wanted some "
+            "structure to restore from. Choose another image or slice."
+        )
+
+
+def check_prior(prior: LoadedPrior, image: NDArray[Any]) -> None:
+    """Check that a prior draws images of this kind.
+
+    Raises
+    ------
+    PriorError
+        If one is grey and the other RGB.
+    """
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    kinds = {1: "grey", 3: "RGB"}
+    drawn = prior.generator.image_channels
+    if channels != drawn:
+        raise PriorError(
+            f"Got {'an' if channels == 3 else 'a'} {kinds[channels]} image for the prior "
+            f"{prior.card.name!r}, which draws {kinds[drawn]} images; wanted the same kind. "
+            f"Choose a prior for {kinds[channels]} images, or convert the image to {kinds[drawn]}."
+        )
+
+
+def check_cut(config: InversionConfig, prior: LoadedPrior) -> None:
+    """Check that a prior can be cut where the settings say.
+
+    Raises
+    ------
+    SettingsError
+        If it has fewer layers.
+    """
+    n_layers = prior.generator.n_layers
+    if config.layer > n_layers:
+        raise SettingsError(
+            f"Got layer {config.layer} for the prior {prior.card.name!r}, which has cuts 0 to "
+            f"{n_layers}; wanted one of those. Choose a smaller layer."
+        )
+    if config.feature_weight > 0 and prior.discriminator is None:
+        raise SettingsError(
+            f"Got feature_weight {config.feature_weight} for the prior {prior.card.name!r}, which "
+            "has no discriminator; wanted 0. Set it to 0, or choose another prior."
+        )
+
+
+def check_zoom(zoom: float, shape: tuple[int, ...]) -> None:
+    """Check an enlargement and the size of what comes of it.
+
+    Raises
+    ------
+    SettingsError
+        If it is out of range, or leaves too few pixels.
+    """
+    low, high = _ZOOMS
+    if not low <= zoom <= high:
+        raise SettingsError(
+            f"Got a zoom of {zoom}; wanted {low} to {high}. Choose 1 to leave the size as it is."
+        )
+    if min(shape[:2]) * zoom < _SMALLEST / 2:
+        raise SettingsError(
+            f"Got a zoom of {zoom} for an image of {shape[0]}x{shape[1]} pixels; wanted at least "
+            f"{_SMALLEST // 2} pixels a side after it. Choose a larger zoom."
+        )
+
+
+def checked_seed(seed: int) -> int:
+    """Turn a seed into a plain whole number.
+
+    Raises
+    ------
+    SettingsError
+        If it is negative or not whole.
+    """
+    if seed < 0 or int(seed) != seed:
+        raise SettingsError(f"Got seed {seed}; wanted a whole number from 0 up. Choose 0.")
+    return int(seed)
