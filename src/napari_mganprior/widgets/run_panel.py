@@ -1,0 +1,178 @@
+"""Buttons, progress and status of one run; the same under every task."""
+
+from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]  # renamed by qtpy
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_mganprior.runs import Progress, RunController, RunState
+
+__all__ = ["RunPanel"]
+
+_POLL_MS = 100
+_BAR_STEPS = 1000
+_STATUS_LINES = 4
+
+
+class RunPanel(QWidget):
+    """Steer and watch the run of a `RunController`.
+
+    It polls the controller while there is a run, so all the controller's signals arrive in the
+    window's thread.
+
+    Parameters
+    ----------
+    controller : RunController
+        Whose run it is.
+    parent : QWidget, optional
+        The widget it is part of.
+    """
+
+    run_requested = Signal()
+
+    def __init__(self, controller: RunController, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._controller = controller
+        self._fault = self._note = ""
+        self.run_button = QPushButton("Run")
+        self.pause_button = QPushButton("Pause")
+        self.stop_button = QPushButton("Stop and keep")
+        self.cancel_button = QPushButton("Cancel")
+        self.bar = QProgressBar()
+        self.bar.setRange(0, _BAR_STEPS)
+        self.bar.setTextVisible(False)
+        self.numbers = _line(QLabel())
+        self.status = _line(QLabel())
+        self.status.setWordWrap(True)
+        # Kept free also while there is nothing to say, so that the form does not jump.
+        self.status.setMinimumHeight(_STATUS_LINES * self.status.fontMetrics().lineSpacing())
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self._lay_out()
+
+        self._timer = QTimer(self)
+        self._timer.setInterval(_POLL_MS)
+        self._timer.timeout.connect(controller.poll)
+        self.run_button.clicked.connect(self._ask_for_run)
+        self.pause_button.clicked.connect(self._pause_or_resume)
+        self.stop_button.clicked.connect(controller.stop)
+        self.cancel_button.clicked.connect(controller.cancel)
+        controller.state_changed.connect(self._show_state)
+        controller.progressed.connect(self._show_progress)
+        self._show_state(controller.state)
+
+    def set_fault(self, fault: str, note: str = "") -> None:
+        """Grey the Run button and say why, or let it be pressed.
+
+        Parameters
+        ----------
+        fault : str
+            Why a run cannot start; empty if it can.
+        note : str
+            What is good to know before it does.
+        """
+        news = (fault, note) != (self._fault, self._note)
+        self._fault, self._note = fault, note
+        self._enable()
+        # The word about the last run stays until there is something else to say.
+        if not self._controller.busy and (news or not self.status.text()):
+            self.say(fault or note)
+
+    def say(self, text: str) -> None:
+        """Show a message for people."""
+        self.status.setText(text)
+        self.status.setToolTip(text)
+
+    def _lay_out(self) -> None:
+        self.run_button.setToolTip("Restore the damaged pixels")
+        self.pause_button.setToolTip("Wait after the step under way; press again to go on")
+        self.stop_button.setToolTip("End now and keep the best picture so far")
+        self.cancel_button.setToolTip("End now and keep nothing")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(4)
+        for button in (self.run_button, self.pause_button, self.stop_button, self.cancel_button):
+            buttons.addWidget(button)
+        layout.addLayout(buttons)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.numbers)
+        layout.addWidget(self.status)
+
+    def _ask_for_run(self) -> None:
+        self.run_requested.emit()
+
+    def _pause_or_resume(self) -> None:
+        if self._controller.state is RunState.PAUSED:
+            self._controller.resume()
+        else:
+            self._controller.pause()
+
+    def _show_state(self, state: RunState) -> None:
+        if state is RunState.IDLE:
+            self._timer.stop()
+        else:
+            self._timer.start()
+        if state is RunState.LOADING:
+            self.bar.setRange(0, 0)  # a moving bar: its end is unknown
+            self.numbers.setText("")
+            self.say("Loading PyTorch and the prior ...")
+        elif state is RunState.RUNNING:
+            self.bar.setRange(0, _BAR_STEPS)
+            self.say("Restoring ...")
+        elif state is RunState.PAUSED:
+            self.say("Paused.")
+        elif state is RunState.STOPPING:
+            self.say("Ending after the step under way ...")
+        else:
+            self.bar.setRange(0, _BAR_STEPS)
+            self.bar.setValue(0)
+            self.numbers.setText("")
+        self.pause_button.setText("Resume" if state is RunState.PAUSED else "Pause")
+        self._enable()
+
+    def _enable(self) -> None:
+        state = self._controller.state
+        self.run_button.setEnabled(state is RunState.IDLE and not self._fault)
+        self.pause_button.setEnabled(state in (RunState.RUNNING, RunState.PAUSED))
+        # Cancel also stays open while a stop is under way.
+        self.stop_button.setEnabled(state not in (RunState.IDLE, RunState.STOPPING))
+        self.cancel_button.setEnabled(state is not RunState.IDLE)
+
+    def _show_progress(self, progress: Progress) -> None:
+        self.bar.setValue(round(_BAR_STEPS * progress.fraction))
+        parts = [f"step {progress.index} of {progress.n_steps}", f"loss {progress.loss:.3g}"]
+        if progress.n_windows > 1:
+            parts.insert(0, f"window {progress.window} of {progress.n_windows}")
+        if progress.remaining is not None:
+            parts.append(f"{_duration(progress.remaining)} left")
+        self.numbers.setText(" · ".join(parts))
+
+
+def _line(label: QLabel) -> QLabel:
+    # A long message must wrap or be cut, never widen the dock.
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def _duration(seconds: float) -> str:
+    """Write seconds for people.
+
+    Examples
+    --------
+    >>> _duration(4.2), _duration(75), _duration(7300)
+    ('4 s', '1 min 15 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

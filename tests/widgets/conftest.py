@@ -1,0 +1,99 @@
+"""Viewers without Qt, windows with it, and tasks that are held where the test wants them."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_mganprior.runs import RunRequest
+from napari_mganprior.widgets.inpaint import InpaintWidget
+
+
+class HeldTask:
+    """Fills the hole with the mean of the rest, one step for each opening of the gate."""
+
+    def __init__(self, request: RunRequest, gate: threading.Semaphore, n_steps: int) -> None:
+        self.request = request
+        self.gate = gate
+        self.n_steps = n_steps
+
+    def __iter__(self) -> Iterator[Any]:
+        for index in range(1, self.n_steps + 1):
+            assert self.gate.acquire(timeout=20)
+            yield SimpleNamespace(
+                index=index, n_steps=self.n_steps, loss=1 / index, window=2, n_windows=7
+            )
+
+    def preview(self) -> np.ndarray:
+        image = self.request.image.copy()
+        image[self.request.mask] = image[~self.request.mask].mean(axis=0)
+        return image
+
+    def result(self) -> Any:
+        return SimpleNamespace(
+            image=self.preview(),
+            invented=self.request.mask,
+            recipe={"task": "inpaint", "seed": self.request.seed},
+        )
+
+
+class Held:
+    """Opens held tasks, and lets their steps through."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Semaphore(0)
+        self.requests: list[RunRequest] = []
+        self.n_steps = 3
+
+    def __call__(self, request: RunRequest) -> HeldTask:
+        self.requests.append(request)
+        return HeldTask(request, self.gate, self.n_steps)
+
+    def let(self, steps: int = 3) -> None:
+        for _ in range(steps):
+            self.gate.release()
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    held = Held()
+    yield held
+    held.let(1000)
+
+
+@pytest.fixture
+def model() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture(autouse=True)
+def priors(prior_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Offer the tiny priors as the user's own."""
+    monkeypatch.setenv("NAPARI_MGANPRIOR_PRIORS", str(prior_folder))
+    return prior_folder
+
+
+@pytest.fixture
+def open_widget(make_napari_viewer: Any, qtbot: Any) -> Callable[..., InpaintWidget]:
+    """Return a function that docks the widget in a viewer's window."""
+
+    def dock(viewer: Any, open_task: Any) -> InpaintWidget:
+        widget = InpaintWidget(viewer, open_task)
+        viewer.window.add_dock_widget(widget, name="Inpaint")
+        return widget
+
+    return dock
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("napari-mganprior"):
+            thread.join(10.0)
+            assert not thread.is_alive(), f"{thread} is left over"

@@ -1,0 +1,170 @@
+"""The real engine, a tiny prior, a real window: from File > Open Sample to the new layer."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from napari_mganprior.errors import OutOfMemoryError
+from napari_mganprior.runs import RunState
+from napari_mganprior.widgets.results import METADATA_KEY
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def plugin(make_napari_viewer, monkeypatch):
+    """Return a window with a crop of the sample and the widget, opened as a user opens them."""
+    viewer = make_napari_viewer()
+    viewer.open_sample("napari-mganprior", "nuclei_bubble")
+    image, labels = viewer.layers
+    rows, columns = np.nonzero(labels.data)
+    top, left = max(0, rows[0] - 20), max(0, columns[0] - 20)
+    for layer in (image, labels):
+        layer.data = layer.data[top : top + 48, left : left + 40].copy()
+        layer.scale = (0.5, 0.5)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-mganprior", "Inpaint")
+    widget.fields.prior.value = "tiny16"
+    widget.fields.quality.value = "fast"
+    widget.fields.device.value = "cpu"
+    return viewer, widget
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    messages = []
+    monkeypatch.setattr("napari_mganprior.widgets.inpaint.show_error", messages.append)
+    return messages
+
+
+def run(qtbot, widget):
+    widget.panel.run_button.click()
+    assert widget.controller.busy, widget.panel.status.text()
+    qtbot.waitUntil(lambda: not widget.controller.busy, timeout=60_000)
+
+
+def test_the_sample_is_restored(plugin, qtbot, shown):
+    viewer, widget = plugin
+    run(qtbot, widget)
+    assert not shown
+    image, labels, result, invented = viewer.layers
+    assert result.name == "bubbled nuclei inpainted"
+    assert result.data.dtype == image.data.dtype
+    assert np.allclose(result.scale, image.scale)
+    measured = labels.data == 0
+    assert np.array_equal(result.data[measured], image.data[measured])
+    assert not np.array_equal(result.data[~measured], image.data[~measured])
+    assert np.array_equal(invented.data > 0, ~measured)
+    recipe = result.metadata[METADATA_KEY]
+    assert json.loads(json.dumps(recipe)) == recipe
+    assert recipe["task"] == "inpaint"
+    assert recipe["layers"]["image"] == "bubbled nuclei"
+    assert len(recipe["prior"]["sha256"]) == 64
+
+
+def test_the_widget_gives_the_pixels_the_function_gives(plugin, qtbot, priors):
+    from napari_mganprior import inpaint
+
+    viewer, widget = plugin
+    widget.fields.seed.value = 3
+    run(qtbot, widget)
+    image, labels, result, _ = viewer.layers
+    wanted = inpaint(image.data, labels.data, prior="tiny16", quality="fast", seed=3, device="cpu")
+    assert np.array_equal(result.data, wanted)
+
+
+def test_stop_keeps_and_cancel_drops(plugin, qtbot):
+    viewer, widget = plugin
+    widget.fields.quality.value = "best"
+    for button, layers in ((widget.panel.cancel_button, 2), (widget.panel.stop_button, 4)):
+        widget.panel.run_button.click()
+        qtbot.waitUntil(lambda: "loss" in widget.panel.numbers.text(), timeout=60_000)
+        assert widget.controller.state is RunState.RUNNING
+        button.click()
+        qtbot.waitUntil(lambda: not widget.controller.busy, timeout=60_000)
+        assert len(viewer.layers) == layers
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (RuntimeError("a kernel failed"), "a kernel failed"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried 9 GiB"), "quality 'fast'"),
+    ],
+)
+def test_a_torch_error_amid_the_search_reaches_the_user(
+    plugin, qtbot, shown, monkeypatch, raised, message
+):
+    def fail(*args, **kwargs):
+        raise raised
+
+    monkeypatch.setattr("napari_mganprior.generators.pggan.PGGANGenerator.tail", fail)
+    viewer, widget = plugin
+    run(qtbot, widget)
+    assert len(shown) == 1
+    with pytest.raises(OutOfMemoryError, match=message):
+        raise OutOfMemoryError(shown[0])
+    assert len(viewer.layers) == 2
+
+
+def bad_pictures():
+    picture = np.random.default_rng(0).integers(0, 255, (40, 40)).astype(np.float32)
+    nan = picture.copy()
+    nan[3, 3] = np.nan
+    inf = picture.copy()
+    inf[3, 3] = np.inf
+    return {
+        "nan": (nan, "tiny16", "cpu", r"(?i)nan"),
+        "inf": (inf, "tiny16", "cpu", r"(?i)inf"),
+        "constant": (np.ones((40, 40), np.uint8), "tiny16", "cpu", r"(?i)constant|one value"),
+        "small": (picture[:12, :12], "tiny16", "cpu", "12 ?x ?12"),
+        "grey with an RGB prior": (picture, "tinyrgb", "cpu", "(?i)rgb"),
+        "RGB with a grey prior": (
+            np.dstack([picture.astype(np.uint8)] * 3),
+            "tiny16",
+            "cpu",
+            "(?i)grey",
+        ),
+        "no such device": (
+            picture,
+            "tiny16",
+            "mps" if torch.cuda.is_available() else "cuda",
+            "not available here",
+        ),
+        "truncated prior": (picture, "truncated", "cpu", "truncated"),
+        "pickle": (picture, "pickle", "cpu", "pickle"),
+    }
+
+
+@pytest.mark.parametrize("case", bad_pictures())
+def test_bad_input_says_what_to_do_and_changes_nothing(
+    make_napari_viewer, qtbot, shown, priors, tmp_path, monkeypatch, case
+):
+    picture, prior, device, message = bad_pictures()[case]
+    folder = tmp_path / "priors"
+    folder.mkdir()
+    whole = (priors / "tiny16.safetensors").read_bytes()
+    for name, data in (
+        ("tiny16", whole),
+        ("tinyrgb", (priors / "tinyrgb.safetensors").read_bytes()),
+        ("truncated", whole[: len(whole) // 2]),
+        ("pickle", b"\x80\x04K\x01."),
+    ):
+        (folder / f"{name}.safetensors").write_bytes(data)
+    monkeypatch.setenv("NAPARI_MGANPRIOR_PRIORS", str(folder))
+    viewer = make_napari_viewer()
+    viewer.add_image(picture, rgb=picture.ndim == 3, contrast_limits=(0, 255))
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    mask[1, 1] = 1
+    viewer.add_labels(mask)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-mganprior", "Inpaint")
+    widget.fields.prior.value = prior
+    widget.fields.device.value = device
+    widget.fields.quality.value = "fast"
+    run(qtbot, widget)
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(*shown)
+    assert len(shown) == 1
+    assert widget.panel.status.text() == shown[0]
+    assert len(viewer.layers) == 2
