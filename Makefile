@@ -7,7 +7,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # a window needs a screen: a virtual one where there is none
-SCREEN := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,$(if $(filter Linux,$(shell uname -s)),xvfb-run -a ))
+SCREEN := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,$(if $(filter Linux,$(shell uname -s)),xvfb-run -a -s '-screen 0 1366x768x24' ))
 SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 libxcb-cursor0 \
 	libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 \
 	libxcb-xinerama0 libxcb-xfixes0 libdbus-1-3
@@ -15,7 +15,7 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast coverage demo prior-nuclei bench-inpaint \
-	bench-reference build clean
+	bench-reference screenshots samples build clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,14 +71,20 @@ coverage: $(STAMP) system  ## what the tests do not reach
 demo: $(STAMP)  ## restore the two sample images; table and picture in .demo/
 	$(BIN)/napari-mganprior demo -o .demo --overwrite $(ARGS)
 
-prior-nuclei: $(STAMP)  ## train the bundled prior again (hours on a CPU; resumes); needs DATA
+prior-nuclei: $(STAMP)  ## train the bundled prior again (about an hour; resumes); needs DATA
 	$(BIN)/python examples/make_prior_nuclei.py $(DATA)/nuclei $(ARGS)
 
 bench-inpaint: $(STAMP)  ## quality in the hole against single code, reference and biharmonic; needs DATA
 	$(BIN)/python benchmarks/inpaint.py --data $(DATA)/nuclei/test.npz $(ARGS)
 
 bench-reference: $(STAMP)  ## our engine's speed against the original procedure; needs DATA
-	$(BIN)/python benchmarks/reference_speed.py --data $(DATA)/nuclei/test.npz $(ARGS)
+	$(BIN)/python benchmarks/reference.py --data $(DATA)/nuclei/test.npz $(ARGS)
+
+screenshots: $(STAMP) system  ## take the README's pictures of the widget again
+	$(SCREEN)$(BIN)/python examples/take_screenshots.py $(ARGS)
+
+samples: $(STAMP)  ## draw the sample images again; needs DATA
+	$(BIN)/python examples/make_samples.py $(DATA)/nuclei/test.npz
 
 build: $(STAMP)  ## source archive and wheel in dist/
 	rm -rf build dist

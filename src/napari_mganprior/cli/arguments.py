@@ -1,0 +1,176 @@
+"""What can be asked for on the command line; reading it imports no torch."""
+
+import argparse
+from pathlib import Path
+
+from napari_mganprior import __version__
+from napari_mganprior.inversion.config import QUALITIES
+
+__all__ = ["PROGRAM", "build_parser"]
+
+PROGRAM = "napari-mganprior"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Restore damaged images with a generative prior.",
+        epilog="Example: napari-mganprior inpaint cells.tif --mask damage.png -o restored.tif",
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_inpaint(commands)
+    _add_demo(commands)
+    _add_priors(commands)
+    _add_train(commands)
+    return parser
+
+
+def _add_inpaint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "inpaint",
+        help="fill the damaged pixels of an image",
+        description="Fill the damaged pixels of a PNG or TIFF image. Measured pixels stay as they "
+        "are, bit by bit; the recipe of the result is stored in the output file.",
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG or TIFF, grey or RGB")
+    parser.add_argument(
+        "--mask", type=Path, required=True, help="PNG or TIFF of the same size; not 0 is damage"
+    )
+    _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write")
+    _add_engine(parser)
+    parser.add_argument(
+        "--zoom",
+        type=_zoom,
+        default=1.0,
+        metavar="FACTOR",
+        help="enlarge by this factor before restoring, so that structures have the size the prior "
+        "knows; 'auto' estimates it (default: 1)",
+    )
+    parser.set_defaults(module="inpaint", when_stopped="Nothing was written.")
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="restore the two sample images and compare with biharmonic inpainting",
+        description="Restore the sample images, print PSNR and SSIM inside the hole beside "
+        "scikit-image's inpaint_biharmonic, and write a before/after picture.",
+    )
+    _add_output(
+        parser,
+        "-o",
+        metavar="FOLDER",
+        default=Path("napari-mganprior-demo"),
+        help="folder for the pictures (default: %(default)s)",
+    )
+    _add_engine(parser)
+    parser.set_defaults(module="demo", when_stopped="Pictures already finished stay.")
+
+
+def _add_priors(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("priors", help="list the priors, or tell about one")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="all priors, bundled and your own")
+    listing.set_defaults(action="list")
+    info = actions.add_parser("info", help="everything about one prior")
+    info.add_argument("prior", metavar="NAME", help="a prior's name, or a .safetensors file")
+    info.set_defaults(action="info")
+    parser.set_defaults(module="priors", when_stopped="")
+
+
+def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "train",
+        help="make a prior from your own images",
+        description="Train a prior on random crops. Hours on a CPU, minutes to an hour on a GPU. "
+        "It can be stopped at any time: the same command goes on from the last checkpoint.",
+    )
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE.npz", help="one array (H, W) or (H, W, 3) a key"
+    )
+    parser.add_argument("--name", required=True, help="name of the prior")
+    _add_output(
+        parser, "-o", metavar="FOLDER", help="folder for the checkpoint and NAME.safetensors"
+    )
+    parser.add_argument(
+        "--held-out",
+        type=Path,
+        metavar="OTHER.npz",
+        help="images kept aside: the prior is measured on them, and a model card is written",
+    )
+    parser.add_argument("--domain", default="", help="what the images show, in words")
+    parser.add_argument("--licence", default="not stated", help="under which the prior may be used")
+    parser.add_argument(
+        "--images", type=int, default=200_000, help="crops to learn from (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        default=64,
+        help="side of the crops in pixels, a power of two (default: %(default)s)",
+    )
+    _add_seed_and_device(parser)
+    parser.set_defaults(
+        module="train", when_stopped="The last checkpoint stays: the same command goes on from it."
+    )
+
+
+def _add_output(
+    parser: argparse.ArgumentParser,
+    flag: str,
+    *,
+    metavar: str,
+    help: str,  # noqa: A002  argparse's own word
+    default: Path | None = None,
+) -> None:
+    parser.add_argument(
+        flag,
+        "--output",
+        type=Path,
+        metavar=metavar,
+        default=default,
+        required=default is None,
+        help=help,
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--prior",
+        default="nuclei",
+        metavar="NAME",
+        help="a prior's name (see `priors list`), or a .safetensors file (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--quality",
+        choices=QUALITIES,
+        default="balanced",
+        help="how much time to spend (default: %(default)s)",
+    )
+    _add_seed_and_device(parser)
+
+
+def _add_seed_and_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="the same seed gives the same pixels on the same device (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _zoom(text: str) -> float | None:
+    """Read a factor; None stands for 'auto'."""
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"got {text!r}; wanted a number or 'auto'") from error

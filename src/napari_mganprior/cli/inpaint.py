@@ -1,0 +1,27 @@
+"""`napari-mganprior inpaint`: one image file in, one out."""
+
+import argparse
+
+from napari_mganprior.files import check_output, read_image, read_mask, write_image
+from napari_mganprior.priors import find_prior
+
+__all__ = ["run"]
+
+
+def run(args: argparse.Namespace) -> None:
+    """Restore an image file; everything that can be refused is refused before torch is loaded."""
+    image = read_image(args.image)
+    mask = read_mask(args.mask)
+    check_output(args.output, image.array, overwrite=args.overwrite)
+    find_prior(args.prior)
+
+    from napari_mganprior.cli.restoring import open_prior, restore
+
+    prior = open_prior(args)
+    restoration = restore(image.array, mask, prior, args, zoom=args.zoom)
+    write_image(args.output, restoration.image, like=image, recipe=restoration.recipe)
+    print(
+        f"{args.output}: {int(restoration.invented.sum())} pixels restored with {prior.card.name} "
+        f"(sha256 {prior.sha256}), seed {args.seed}, zoom {restoration.recipe['zoom']:g}, "
+        f"in {restoration.recipe['seconds']:.1f} s"
+    )

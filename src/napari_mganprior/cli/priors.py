@@ -1,0 +1,64 @@
+"""`napari-mganprior priors`: what priors there are."""
+
+import argparse
+import json
+from collections.abc import Iterable
+
+from napari_mganprior.errors import PriorError
+from napari_mganprior.priors import prior_names, read_entry, user_folder
+
+__all__ = ["run"]
+
+
+def run(args: argparse.Namespace) -> None:
+    """List the priors, or tell about one."""
+    if args.action == "info":
+        _print_info(args.prior)
+    else:
+        _print_list()
+
+
+def _print_list() -> None:
+    rows = [("name", "from", "images", "sha256", "shows")]
+    for name in prior_names():
+        try:
+            entry = read_entry(name)
+        except PriorError as error:  # a damaged file is listed too, with what is wrong with it
+            rows.append((name, "", "", "", str(error)))
+            continue
+        spec = entry.card.generator
+        kind = "grey" if spec.get("image_channels") == 1 else "RGB"
+        size = f"{spec.get('resolution')} px {kind}"
+        rows.append((name, entry.source, size, entry.sha256[:16], entry.card.domain))
+    _print_table(rows)
+    print(f"\nYour own priors are .safetensors files in {user_folder()}")
+
+
+def _print_info(name: str) -> None:
+    entry = read_entry(name)
+    card = entry.card
+    facts = {
+        "name": entry.name,
+        "file": entry.path,
+        "sha256": entry.sha256,
+        "from": entry.source,
+        "shows": card.domain,
+        "pixel size": card.pixel_size or "not stated",
+        "licence": card.licence or "not stated",
+        "architecture": card.architecture,
+        "generator": json.dumps(card.generator),
+        "discriminator": json.dumps(card.discriminator) if card.discriminator else "none",
+        "value range": card.value_range,
+        "pixel values": json.dumps(card.pixel_normalisation),
+        "training": json.dumps(card.training, indent=2),
+    }
+    _print_table([(key, str(value)) for key, value in facts.items()])
+
+
+def _print_table(rows: Iterable[tuple[str, ...]]) -> None:
+    """Print rows in columns; the last column may be as long as it likes."""
+    rows = list(rows)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)]
+        print("  ".join(cells).rstrip())
