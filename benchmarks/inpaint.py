@@ -19,14 +19,15 @@ from reference import reference_batched
 from scenes import MASKS, Scene, damage, scenes
 from skimage.restoration import inpaint_biharmonic
 
-from napari_mganprior.arrays import from_tensor, seeded, to_tensor
-from napari_mganprior.canvas import corrected
+from napari_mganprior.arrays import from_tensor, network_dtype, seeded, to_tensor
+from napari_mganprior.canvas import Canvas, corrected
 from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
 from napari_mganprior.inversion.config import InversionConfig, preset
-from napari_mganprior.inversion.loop import Step, invert
+from napari_mganprior.inversion.loop import Step
 from napari_mganprior.metrics import psnr_in, ssim_in
 from napari_mganprior.operators import Inpainting
 from napari_mganprior.priors import find_prior
+from napari_mganprior.restore import search_window
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -35,28 +36,30 @@ Picture = NDArray[np.float32]
 METHODS = (
     "ours, mean of restarts",
     "ours, best restart",
-    "ours, mean, not corrected",
+    "ours, the drawing alone",
     "single code",
     "reference",
     "biharmonic",
 )
 
 
-def _search(
-    prior: LoadedPrior, scene: Scene, mask: NDArray[np.bool_], config: InversionConfig, seed: int
-) -> Step:
-    known = torch.from_numpy(~mask)[None, None].float()
-    operator = Inpainting(known)
-    steps = invert(
-        prior.generator,
-        operator,
-        operator(to_tensor(scene.truth)),
-        config,
-        rng=seeded(seed),
-        weight=known,
-        discriminator=prior.discriminator,
+def _canvas(scene: Scene, mask: NDArray[np.bool_], config: InversionConfig) -> Canvas:
+    """Put a scene on a canvas of one window, as `restore.Inpainting` does."""
+    return Canvas(
+        np.where(mask, -1, scene.truth).astype(np.float32),
+        mask,
+        zoom=1,
+        size=scene.truth.shape[0],
+        context=config.context,
+        reach=config.reach,
     )
-    for step in steps:
+
+
+def _search(canvas: Canvas, prior: LoadedPrior, config: InversionConfig, seed: int) -> Step:
+    (window,) = canvas.plan.windows
+    for step in search_window(
+        canvas, window, prior, config, rng=seeded(seed), device=torch.device("cpu")
+    ):
         last = step
     return last
 
@@ -64,11 +67,11 @@ def _search(
 def ours(
     prior: LoadedPrior, scene: Scene, mask: NDArray[np.bool_], config: InversionConfig, seed: int
 ) -> dict[str, Picture]:
-    """Restore as `restore.Inpainting` does with a single window."""
-    step = _search(prior, scene, mask, config, seed)
+    """Restore as `restore.Inpainting` does."""
+    step = _search(_canvas(scene, mask, config), prior, config, seed)
     drawn = np.moveaxis(step.image[0].float().numpy(), 1, -1)  # (R, H, W, C)
     best = int(step.error[0].argmin())
-    restored = corrected(drawn, scene.truth[..., None], ~mask)[..., 0]
+    restored = corrected(drawn, scene.truth[..., None], ~mask, reach=config.reach)[..., 0]
     return {
         METHODS[0]: restored.mean(axis=0),
         METHODS[1]: restored[best],
@@ -81,9 +84,16 @@ def single_code(
 ) -> Picture:
     """Restore with one code and nothing else, by the same optimiser."""
     config = InversionConfig(
-        layer=0, n_codes=1, n_restarts=1, n_steps=n_steps, held_out=0.0, patience=n_steps
+        layer=0,
+        fine_layer=0,
+        n_codes=1,
+        n_restarts=1,
+        n_steps=n_steps,
+        held_out=0.0,
+        context=0.0,
+        patience=n_steps,
     )
-    step = _search(prior, scene, mask, config, seed)
+    step = _search(_canvas(scene, mask, config), prior, config, seed)
     return from_tensor(step.image[0, 0])
 
 
@@ -97,23 +107,25 @@ def originals(
     known = torch.cat([torch.from_numpy(~m)[None, None].float() for _, m in chosen])
     operator = Inpainting(known)
     y = operator(torch.cat([to_tensor(s.truth) for s, _ in chosen]))
-    x = reference_batched(
-        prior.generator,
-        operator,
-        y,
-        layer=config.layer,
-        n_codes=config.n_codes,
-        n_steps=n_steps,
-        rng=seeded(0),
-    )
-    return [from_tensor(image) for image in x]
+    dtype = network_dtype(config.precision, torch.device("cpu"))
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        x = reference_batched(
+            prior.generator,
+            operator,
+            y,
+            layer=config.layer,
+            n_codes=config.n_codes,
+            n_steps=n_steps,
+            rng=seeded(0),
+        )
+    return [from_tensor(image.float()) for image in x]
 
 
 def compare(
     prior: LoadedPrior, cases: list[Scene], kind: str, options: argparse.Namespace
 ) -> Iterator[tuple[Scene, NDArray[np.bool_], dict[str, Picture], float]]:
     """Yield scene, mask, restorations by method, and our seconds."""
-    config = preset(options.quality)
+    config = preset(options.quality, prior.generator.n_layers)
     if options.config:
         config = replace(config, **dict(_setting(s, config) for s in options.config))
     masks = [damage(kind, s.truth, seed=n) for n, s in enumerate(cases)]

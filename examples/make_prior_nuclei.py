@@ -19,7 +19,7 @@ from napari_mganprior.training.config import TrainingConfig
 from napari_mganprior.training.data import CropSource, load_images
 from napari_mganprior.training.session import open_state, run_session
 
-CONFIG = TrainingConfig(n_images=180_000)
+CONFIG = TrainingConfig(n_images=170_000)
 PRIORS = Path(__file__).parents[1] / "src" / "napari_mganprior" / "priors"
 REPORT_EVERY = 2_000  # crops
 

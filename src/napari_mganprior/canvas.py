@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 from skimage.restoration import inpaint_biharmonic
 from skimage.transform import resize
 
@@ -16,6 +17,7 @@ from napari_mganprior.tiling import Window, plan_tiles
 __all__ = ["Canvas", "corrected"]
 
 _TRUST_IN_RESTORED = 0.2  # weight of a pixel that an overlapping window has filled
+_FAR = 0.1  # weight of measured pixels far from any damage, where they are weighed at all
 _MEASURED = 0.99  # share of undamaged area from which a resampled pixel counts as measured
 
 
@@ -32,6 +34,8 @@ class Canvas:
         Enlargement to the prior's scale, above 0.
     size : int
         Side of a window in the prior's pixels.
+    context, reach : float
+        As in `InversionConfig`, pixels at the prior's scale.
     """
 
     def __init__(
@@ -41,8 +45,11 @@ class Canvas:
         *,
         zoom: float,
         size: int,
+        context: float = 0.0,
+        reach: float = 0.0,
     ) -> None:
         self._user_shape = values.shape
+        self._context, self._reach = context, reach
         planes = values.reshape(*damage.shape, -1)
         measured = ~damage
         if zoom != 1:
@@ -53,7 +60,8 @@ class Canvas:
         self._corner = (pad[0][0], pad[1][0])
         self._values = np.pad(planes, [*pad, (0, 0)])
         self._measured = np.pad(measured, pad)  # the padding was not measured either
-        self.plan = plan_tiles(np.pad(wanted, pad), size=size)
+        self._wanted = np.pad(wanted, pad)
+        self.plan = plan_tiles(self._wanted, size=size)
         self._total = np.zeros_like(self._values, dtype=np.float64)
         self._spread = np.zeros(self._measured.shape)
         self._weight = np.zeros(self._measured.shape)
@@ -76,8 +84,8 @@ class Canvas:
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return a window's values (size, size, C) and their weights (size, size).
 
-        The weight is 1 where a pixel was measured, small where another window has filled it,
-        else 0.
+        The weight is up to 1 where a pixel was measured, less the further it lies from the
+        damage; small where another window has filled it; else 0.
         """
         here = window.slices
         filled = self._weight[here] > 0
@@ -85,7 +93,16 @@ class Canvas:
         measured = self._measured[here]
         values = np.where(measured[..., None], self._values[here], guess)
         weight = np.where(measured, 1.0, np.where(filled, _TRUST_IN_RESTORED, 0.0))
+        if self._context > 0:
+            near = np.exp(-distance_transform_edt(~self._wanted[here]) / self._context)
+            weight = weight * (_FAR + (1 - _FAR) * near)
         return values.astype(np.float32), weight.astype(np.float32)
+
+    def depth(self, window: Window) -> float:
+        """Largest distance of a damaged pixel of a window from a measured one, in pixels."""
+        here = window.slices
+        depth = distance_transform_edt(~self._measured[here])
+        return float(depth[self._wanted[here]].max(initial=0.0))
 
     def fill(self, window: Window, pictures: NDArray[np.float32]) -> None:
         """Blend a window's restorations in.
@@ -153,7 +170,7 @@ class Canvas:
         weight: NDArray[np.float64],
     ) -> None:
         here = window.slices
-        pictures = corrected(pictures, self._values[here], self._measured[here])
+        pictures = corrected(pictures, self._values[here], self._measured[here], reach=self._reach)
         share = self.plan.weights
         total[here] += pictures.mean(axis=0) * share[..., None]
         spread[here] += pictures.std(axis=0).mean(axis=-1) * share
@@ -161,15 +178,20 @@ class Canvas:
 
 
 def corrected(
-    pictures: NDArray[np.float32], values: NDArray[np.float32], measured: NDArray[np.bool_]
+    pictures: NDArray[np.float32],
+    values: NDArray[np.float32],
+    measured: NDArray[np.bool_],
+    *,
+    reach: float = 0.0,
 ) -> NDArray[np.float32]:
-    """Carry what the prior failed to explain of the measured pixels smoothly into the holes.
+    """Let drawings continue what was measured around a hole.
 
     What a drawing lacks at the measured pixels is interpolated into the holes by the
-    biharmonic equation and added, so that the result continues what surrounds it without a
-    step. Known in geostatistics as regression kriging: a model for the trend, interpolation
-    for its residuals (Hengl, Heuvelink, Stein, 2004,
-    https://doi.org/10.1016/j.geoderma.2003.08.018).
+    biharmonic equation and added, so that there is no step at the rim. Known in geostatistics
+    as regression kriging: a model for the trend, interpolation for its residuals (Hengl,
+    Heuvelink, Stein, 2004, https://doi.org/10.1016/j.geoderma.2003.08.018). Close to measured
+    pixels, where interpolation knows more than the prior, it also takes a share of the trend:
+    1 / (1 + (d / reach)**2) at the distance d.
 
     Parameters
     ----------
@@ -179,6 +201,8 @@ def corrected(
         Measured values, (H, W, C).
     measured : array of bool
         Where they were measured, (H, W).
+    reach : float
+        Distance in pixels at which interpolation's share has fallen to a half; 0 for none.
 
     Returns
     -------
@@ -187,13 +211,17 @@ def corrected(
     """
     if not measured.any() or measured.all():
         return np.where(measured[..., None], values, pictures)
-    lacking = np.where(measured[..., None], values - pictures, 0.0)
-    # restarts as channels: one matrix serves them all
+    # an empty drawing lacks everything: what is interpolated for it is plain interpolation
+    drawn = np.concatenate([pictures, np.zeros_like(pictures[:1])])
+    lacking = np.where(measured[..., None], values - drawn, 0.0)
+    # drawings as channels: one matrix serves them all
     channels = np.moveaxis(lacking, 0, 2).reshape(*measured.shape, -1).astype(np.float64)
     smooth = inpaint_biharmonic(channels, ~measured, channel_axis=-1)
-    shape = (*measured.shape, pictures.shape[0], pictures.shape[3])
-    smooth = np.moveaxis(smooth.reshape(shape), 2, 0)
-    return np.asarray(pictures + smooth, dtype=np.float32)
+    smooth = np.moveaxis(smooth.reshape(*measured.shape, *drawn.shape[::3]), 2, 0)
+    continued, interpolated = pictures + smooth[:-1], smooth[-1]
+    squared = distance_transform_edt(~measured)[..., None] ** 2
+    share = squared / (squared + reach**2) if reach > 0 else 1.0
+    return np.asarray(share * continued + (1 - share) * interpolated, dtype=np.float32)
 
 
 def _resized(planes: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.floating]:

@@ -119,11 +119,12 @@ def check_cut(config: InversionConfig, prior: LoadedPrior) -> None:
         If it has fewer layers.
     """
     n_layers = prior.generator.n_layers
-    if config.layer > n_layers:
-        raise SettingsError(
-            f"Got layer {config.layer} for the prior {prior.card.name!r}, which has cuts 0 to "
-            f"{n_layers}; wanted one of those. Choose a smaller layer."
-        )
+    for name in ("layer", "fine_layer"):
+        if getattr(config, name) > n_layers:
+            raise SettingsError(
+                f"Got {name} {getattr(config, name)} for the prior {prior.card.name!r}, which has "
+                f"cuts 0 to {n_layers}; wanted one of those. Choose a smaller {name}."
+            )
     if config.feature_weight > 0 and prior.discriminator is None:
         raise SettingsError(
             f"Got feature_weight {config.feature_weight} for the prior {prior.card.name!r}, which "

@@ -7,7 +7,7 @@ computed, and what was measured comes back bit-identical.
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ from napari_mganprior.tiling import Window
 if TYPE_CHECKING:
     from napari.types import ImageData, LabelsData
 
-__all__ = ["Inpainting", "Restoration", "RestoreStep", "inpaint"]
+__all__ = ["Inpainting", "Restoration", "RestoreStep", "inpaint", "search_window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class Inpainting:
         self._mask = checked_mask(mask, self._image)
         check_image(self._image, self._mask)
         check_prior(prior, self._image)
-        self._config = preset(quality) if config is None else config
+        self._config = preset(quality, prior.generator.n_layers) if config is None else config
         check_cut(self._config, prior)
         self._seed = checked_seed(seed)
         self._device = choose_device(device)
@@ -208,6 +208,8 @@ class Inpainting:
             self._mask,
             zoom=self.zoom,
             size=self._prior.generator.resolution,
+            context=self._config.context,
+            reach=self._config.reach,
         )
 
     def _steps(self) -> Iterator[RestoreStep]:
@@ -232,18 +234,13 @@ class Inpainting:
                 self._current = None
 
     def _search(self, window: Window) -> Iterator[Step]:
-        values, trust = self._canvas.read(window)
-        weight = torch.from_numpy(trust)[None, None].to(self._device)  # (1, 1, size, size)
-        operator = InpaintingOperator((weight > 0).float())
-        discriminator = self._prior.discriminator
-        return invert(
-            self._prior.generator.to(self._device),
-            operator,
-            operator(to_tensor(values).to(self._device)),
+        return search_window(
+            self._canvas,
+            window,
+            self._prior,
             self._config,
             rng=seeded(self._seed, window.top, window.left),
-            weight=weight,
-            discriminator=None if discriminator is None else discriminator.to(self._device),
+            device=self._device,
         )
 
     def preview(self) -> NDArray[Any]:
@@ -315,6 +312,54 @@ class Inpainting:
             "evaluations": len(self._history),
             "seconds": round(self._seconds, 3),
         }
+
+
+def search_window(
+    canvas: Canvas,
+    window: Window,
+    prior: LoadedPrior,
+    config: InversionConfig,
+    *,
+    rng: torch.Generator,
+    device: torch.device,
+) -> Iterator[Step]:
+    """Search codes that explain one window of an image.
+
+    Parameters
+    ----------
+    canvas : Canvas
+        The image.
+    window : Window
+        One of its plan's.
+    prior : LoadedPrior
+        What draws.
+    config : InversionConfig
+        Settings; thin damage is searched at ``fine_layer``.
+    rng : torch.Generator
+        On the CPU.
+    device : torch.device
+        Where the networks run.
+
+    Yields
+    ------
+    Step
+        One an evaluation.
+    """
+    values, trust = canvas.read(window)
+    weight = torch.from_numpy(trust)[None, None].to(device)  # (1, 1, size, size)
+    operator = InpaintingOperator((weight > 0).float())
+    if canvas.depth(window) <= config.fine_depth:
+        config = replace(config, layer=config.fine_layer)
+    discriminator = prior.discriminator
+    yield from invert(
+        prior.generator.to(device),
+        operator,
+        operator(to_tensor(values).to(device)),
+        config,
+        rng=rng,
+        weight=weight,
+        discriminator=None if discriminator is None else discriminator.to(device),
+    )
 
 
 def inpaint(

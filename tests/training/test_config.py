@@ -37,6 +37,7 @@ def test_unknown_settings_are_refused():
         ({"learning_rate": 1.5}, "learning_rate 1.5"),
         ({"learning_rate": float("nan")}, "learning_rate nan"),
         ({"r1_gamma": -1.0}, "r1_gamma -1.0"),
+        ({"r1_gamma_late": -1.0}, "r1_gamma_late -1.0"),
     ],
 )
 def test_out_of_range_is_refused(setting, message):

@@ -155,3 +155,20 @@ def test_a_foreign_state_is_refused(tiny_config, key, value):
 def test_what_is_no_state_at_all_is_refused(raw):
     with pytest.raises(TrainingError, match="does not fit"):
         TrainingState.from_state_dict(raw)
+
+
+def test_the_penalty_weakens_after_the_images_it_is_told(source, tiny_config):
+    """Runs that differ only in the late weight agree before it sets in and differ after."""
+    weights = []
+    for late in (1.0, 0.1):
+        config = replace(tiny_config, r1_every=1, r1_late_after=8, r1_gamma_late=late)
+        state = TrainingState(config)
+        steps = train(state, source)
+        drawn = []
+        for _ in range(3):  # 4 images a step: the third begins at 8
+            next(steps)
+            drawn.append(state.discriminator.score.weight.detach().clone())
+        weights.append(drawn)
+    before, after = zip(*weights, strict=True), (weights[0][2], weights[1][2])
+    assert all(torch.equal(a, b) for a, b in list(before)[:2])
+    assert not torch.equal(*after)

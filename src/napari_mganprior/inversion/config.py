@@ -19,6 +19,10 @@ class InversionConfig:
     ----------
     layer : int
         Composing layer l: blocks of the generator below the cut, 0 or more.
+    fine_layer : int
+        The same for thin damage, which asks for detail rather than for shapes.
+    fine_depth : float
+        Damage is thin where no pixel lies further than this from a measured one, in pixels.
     n_codes : int
         Codes N composed at the cut, 1 .. 64.
     n_restarts : int
@@ -33,6 +37,14 @@ class InversionConfig:
     held_out : float
         Share of the measured pixels kept out of the loss to choose the best iterate by,
         0 .. 0.5; 0 chooses by the loss itself.
+    context : float
+        Distance in pixels over which the weight of measured pixels falls as they lie further
+        from the damage, so that the codes explain what surrounds a hole first; 0 weighs all
+        alike.
+    reach : float
+        Distance from measured pixels, in pixels, at which prior and smooth interpolation count
+        half each; nearer, interpolation counts more, deeper in a hole the prior does. 0 relies
+        on the prior everywhere.
     patience : int
         A search ends after this many evaluations without gain.
     tolerance : float
@@ -49,12 +61,16 @@ class InversionConfig:
     """
 
     layer: int = 5
+    fine_layer: int = 7
+    fine_depth: float = 4.0
     n_codes: int = 10
     n_restarts: int = 4
-    n_candidates: int = 32
+    n_candidates: int = 4
     n_steps: int = 100
     feature_weight: float = 0.0
     held_out: float = 0.05
+    context: float = 4.0
+    reach: float = 2.0
     patience: int = 25
     tolerance: float = 0.002
     noise_level: float = 0.0
@@ -71,6 +87,10 @@ class InversionConfig:
         """
         ranges: dict[str, tuple[float, float]] = {
             "layer": (0, 100),
+            "fine_layer": (0, 100),
+            "fine_depth": (0, 1_000),
+            "context": (0, 1_000),
+            "reach": (0, 1_000),
             "n_codes": (1, 64),
             "n_restarts": (1, 64),
             "n_candidates": (1, 10_000),
@@ -125,26 +145,36 @@ class InversionConfig:
         return cls(**raw)
 
 
-def preset(quality: str) -> InversionConfig:
+def preset(quality: str, n_layers: int = 10) -> InversionConfig:
     """Return the settings of a quality for filling holes.
 
     Parameters
     ----------
     quality : {"fast", "balanced", "best"}
         How much time to spend.
+    n_layers : int
+        Blocks of the prior. Cuts are counted from the image: a map of a quarter of the image's
+        side for shapes, of half its side for thin damage, whatever the prior's resolution.
 
     Raises
     ------
     SettingsError
         If there is no such quality.
     """
-    presets = {
-        "fast": InversionConfig(n_restarts=2, n_steps=40),
-        "balanced": InversionConfig(n_restarts=4, n_steps=80),
-        "best": InversionConfig(n_restarts=8, n_steps=120),
+    effort: dict[str, tuple[int, int, int]] = {  # restarts, codes, evaluations
+        "fast": (2, 10, 30),
+        "balanced": (4, 10, 50),
+        "best": (8, 20, 80),
     }
-    if quality not in presets:
+    if quality not in effort:
         raise SettingsError(
             f"Got the quality {quality!r}; wanted one of {', '.join(QUALITIES)}. Choose balanced."
         )
-    return presets[quality]
+    n_restarts, n_codes, n_steps = effort[quality]
+    return InversionConfig(
+        layer=max(n_layers - 5, 1),
+        fine_layer=max(n_layers - 3, 1),
+        n_restarts=n_restarts,
+        n_codes=n_codes,
+        n_steps=n_steps,
+    )

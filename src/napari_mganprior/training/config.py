@@ -32,6 +32,11 @@ class TrainingConfig:
     r1_gamma : float
         Weight of the R1 penalty (Mescheder, Geiger, Nowozin, ICML 2018,
         https://doi.org/10.48550/arXiv.1801.04406).
+    r1_gamma_late : float
+        The same from ``r1_late_after`` on: once the discriminator is stable, a weaker penalty
+        lets it see finer detail.
+    r1_late_after : int
+        Crops after which ``r1_gamma_late`` replaces ``r1_gamma``.
     r1_every : int
         Steps between two R1 penalties; the penalty is multiplied by this.
     ema_half_life : int
@@ -50,6 +55,8 @@ class TrainingConfig:
     batch_size: int = 16
     learning_rate: float = 2e-3
     r1_gamma: float = 1.0
+    r1_gamma_late: float = 0.1
+    r1_late_after: int = 90_000
     r1_every: int = 16
     ema_half_life: int = 5_000
     seed: int = 0
@@ -74,9 +81,10 @@ class TrainingConfig:
                     f"Got {name} {getattr(self, name)}; wanted at least 1. Leave it out to use "
                     "the default."
                 )
-        if not 0 < self.learning_rate < 1 or self.r1_gamma < 0:
+        if not 0 < self.learning_rate < 1 or min(self.r1_gamma, self.r1_gamma_late) < 0:
             raise SettingsError(
-                f"Got learning_rate {self.learning_rate}, r1_gamma {self.r1_gamma}; wanted a rate "
+                f"Got learning_rate {self.learning_rate}, r1_gamma {self.r1_gamma} "
+                f"and r1_gamma_late {self.r1_gamma_late}; wanted a rate "
                 "between 0 and 1 and a weight from 0 up. Leave them out to use the defaults."
             )
 

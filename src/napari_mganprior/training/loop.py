@@ -200,7 +200,9 @@ def _train_discriminator(
         leaf = real.detach().requires_grad_(True)
         (slope,) = torch.autograd.grad(state.discriminator(leaf).sum(), leaf, create_graph=True)
         r1 = slope.square().sum(dim=(1, 2, 3)).mean()
-        total = loss + config.r1_gamma / 2 * config.r1_every * r1
+        late = state.images_seen >= config.r1_late_after
+        gamma = config.r1_gamma_late if late else config.r1_gamma
+        total = loss + gamma / 2 * config.r1_every * r1
     state.optimisers["discriminator"].zero_grad(set_to_none=True)
     total.backward()
     state.optimisers["discriminator"].step()
