@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
+WHEEL_VENV ?= .wheel-venv
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast coverage demo prior-nuclei bench-inpaint \
-	bench-reference screenshots samples build clean
+	bench-reference screenshots samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +92,13 @@ build: $(STAMP)  ## source archive and wheel in dist/
 	$(BIN)/python -m build
 	ls -l dist
 
+wheel-check: build system  ## the wheel alone in a fresh environment: manifest, priors, widget, demo, size
+	rm -rf $(WHEEL_VENV)
+	$(PYTHON) -m venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/python -m pip install -q -c constraints.txt torch
+	$(WHEEL_VENV)/bin/python -m pip install -q -c constraints.txt "$$(ls dist/*.whl)[all]"
+	$(SCREEN)$(WHEEL_VENV)/bin/python -I .ci/check_wheel.py dist/*.whl $(ARGS)
+
 clean:  ## remove what make made, .venv included; training runs stay
-	rm -rf $(VENV) build dist .demo .bench .coverage .mypy_cache .ruff_cache .pytest_cache \
-		.import_linter_cache src/*.egg-info
+	rm -rf $(VENV) $(WHEEL_VENV) build dist .demo .bench .coverage .mypy_cache .ruff_cache \
+		.pytest_cache .import_linter_cache src/*.egg-info
