@@ -161,7 +161,13 @@ def test_white_is_zero_stays_so(tmp_path):
 @pytest.mark.parametrize("name", ["out.png", "out.tif"])
 def test_the_recipe_travels_in_the_file(tmp_path, name):
     """Law: the description read back is the recipe written, beyond ASCII too."""
-    recipe = {"task": "inpaint", "prior": {"name": "nuclei µ", "sha256": "ab"}, "seed": 3}
+    recipe = {
+        "task": "inpaint",
+        "prior": {"name": "nuclei µ", "sha256": "ab"},
+        "seed": 3,
+        # tifffile looks for this very word in descriptions
+        "image": {"shape": [8, 9], "dtype": "uint8"},
+    }
     write_image(tmp_path / name, pixels("uint8", (8, 9)), recipe=recipe)
     assert json.loads(read_image(tmp_path / name).description) == recipe
 

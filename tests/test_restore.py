@@ -24,7 +24,7 @@ from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.restore import Inpainting, Restoration, inpaint
 
 CONFIG = InversionConfig(
-    layer=2, n_codes=2, n_restarts=2, n_candidates=1, n_steps=3, precision="float32"
+    layer=2, fine_layer=3, n_codes=2, n_restarts=2, n_candidates=1, n_steps=3, precision="float32"
 )
 
 

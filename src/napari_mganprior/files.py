@@ -236,7 +236,10 @@ def write_image(
     """
     check_output(path, array, overwrite=True)
     like = like or ImageFile(array)
-    text = json.dumps(recipe, sort_keys=True) if recipe is not None else ""
+    # tifffile takes JSON with '"shape":' in it for a note of its own; a blank before the colon
+    # keeps it from that
+    separators = (", ", " : ")
+    text = "" if recipe is None else json.dumps(recipe, sort_keys=True, separators=separators)
     encode = _encode_png if path.suffix.lower() in _PNG else _encode_tiff
     write_atomically(path, encode(array, like, text))
 

@@ -303,7 +303,8 @@ class Inpainting:
                 "numpy": np.__version__,
             },
             "image": {
-                "shape": list(self._image.shape),
+                # not "shape": tifffile takes a description with that word for its own
+                "dimensions": list(self._image.shape),
                 "dtype": str(self._image.dtype),
                 "sha256": _hash(self._image),
             },

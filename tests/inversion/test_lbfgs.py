@@ -61,6 +61,23 @@ def test_keeping_some_problems_goes_on_as_if_the_others_were_still_there() -> No
         part.tell(*_rosenbrock(part.ask()))
 
 
+def test_measuring_again_starts_from_the_same_points() -> None:
+    optimiser = BatchedLBFGS(_starts(3))
+    for _ in range(20):
+        f, g = _rosenbrock(optimiser.ask())
+        optimiser.tell(f, g)
+    optimiser.measure_again()
+    again = _rosenbrock(optimiser.ask())[0]
+    optimiser.tell(*_rosenbrock(optimiser.ask()))
+    best = again
+    for _ in range(60):
+        f, g = _rosenbrock(optimiser.ask())
+        optimiser.tell(f, g)
+        best = torch.minimum(best, f)
+    assert (best < 0.9 * again).any()
+    assert (_rosenbrock(optimiser.ask())[0] < 10 * again + 1).all()  # nobody was thrown back
+
+
 def test_a_value_that_is_not_finite_shortens_the_step() -> None:
     """log(x) is not a number left of 0: the search must come back."""
     optimiser = BatchedLBFGS(torch.full((1, 3), 0.5, dtype=torch.float64), first_step=5.0)

@@ -177,6 +177,15 @@ def test_bfloat16_takes_the_same_course(tiny_prior: LoadedPrior) -> None:
     assert rough < 3 * exact + 1e-3
 
 
+def test_bfloat16_ends_in_float32_where_rounding_would_stop_it(tiny_prior: LoadedPrior) -> None:
+    y = _drawn(tiny_prior)
+    many = {"n_codes": 8, "n_restarts": 1, "n_steps": 250, "patience": 250}
+    exact, rough = (
+        _run(tiny_prior, y, _config(precision=p, **many))[-1].loss for p in ("float32", "bfloat16")
+    )
+    assert rough < 4 * exact
+
+
 def test_precision_names() -> None:
     cpu = torch.device("cpu")
     assert network_dtype("float32", cpu) is torch.float32

@@ -73,6 +73,11 @@ class BatchedLBFGS:
         self._rho[gave_up] = 0.0
         self._aim(accepted | gave_up, fresh=first | gave_up)
 
+    def measure_again(self) -> None:
+        """Ask for the present points once more: the objective is computed more exactly now."""
+        self._f = torch.full_like(self._f, torch.inf)
+        self._t = torch.zeros_like(self._t)
+
     def keep(self, index: Tensor) -> None:
         """Go on with some of the problems only."""
         for name, value in vars(self).items():

@@ -16,6 +16,8 @@ from napari_mganprior.operators.base import Operator
 
 __all__ = ["Step", "invert"]
 
+_STALLED = 3  # evaluations without gain that bfloat16's rounding is held responsible for
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -123,6 +125,7 @@ class _Best:
     def __init__(self, searches: int, like: Tensor, image: Tensor) -> None:
         self.error = like.new_full((searches,), torch.inf)
         self.since = torch.zeros(searches, dtype=torch.long, device=like.device)
+        self.idle = self.since.clone()
         self.mark = self.error.clone()
         self.flat = like.clone()
         self.image = image.clone()
@@ -132,6 +135,7 @@ class _Best:
     ) -> None:
         """Take the searches ``index`` a step on; a gain below ``gain`` does not delay the end."""
         better = error < self.error[index]
+        self.idle[index] = torch.where(better, 0, self.idle[index] + 1)
         chosen = index[better]
         self.error[chosen] = error[better]
         self.flat[chosen] = flat[better]
@@ -208,6 +212,10 @@ def invert(
                 codes.alpha.unflatten(0, (images, restarts)),
             ),
         )
+        if problem.dtype == torch.bfloat16 and bool((best.idle[active] >= _STALLED).all()):
+            # rounding hides what is still to be gained: finish in float32
+            problem.dtype = torch.float32
+            optimiser.measure_again()
         go_on = (best.since[active] < config.patience) & (
             best.error[active] > config.noise_level**2
         )
