@@ -117,7 +117,7 @@ def race(prior: LoadedPrior, y: Tensor, *, layer: int, n_codes: int, n_steps: in
         layer=layer,
         n_codes=n_codes,
         n_restarts=1,
-        n_candidates=1,
+        n_candidates=16,
         n_steps=3000,
         held_out=0.0,
         patience=3000,
