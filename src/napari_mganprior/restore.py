@@ -21,6 +21,7 @@ from napari_mganprior.arrays import (
     ValueMap,
     choose_device,
     correlation_length,
+    network_dtype,
     seeded,
     to_tensor,
 )
@@ -289,11 +290,16 @@ class Inpainting:
         restored[invented] = values[invented].astype(self._image.dtype)
         return restored
 
+    def _precision(self) -> str:
+        dtype = network_dtype(self._config.precision, self._device)
+        return str(dtype).removeprefix("torch.")
+
     def _recipe(self) -> dict[str, Any]:
         return {
             "task": "inpaint",
             "prior": {"name": self._prior.card.name, "sha256": self._prior.sha256},
-            "config": self._config.to_dict(),
+            # "auto" means something else on another machine: what was used stands here
+            "config": {**self._config.to_dict(), "precision": self._precision()},
             "seed": self._seed,
             "zoom": float(self.zoom),
             "device": str(self._device),
