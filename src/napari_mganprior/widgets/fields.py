@@ -27,7 +27,7 @@ _TIPS = {
     "which": "Every label counts as damage, or only the one named beside",
     "label": "The label that marks damage",
     "prior": "What the picture shows: the network that learned to draw it",
-    "quality": "fast: one short search. best: several long ones, of which the best is kept.",
+    "quality": "How many searches, and how long each; the result is their mean.",
     "zoom": (
         "How many times larger things are in the prior's training images than here; 1 if they "
         "are as large. The picture is enlarged by it before it is restored, and brought back."
