@@ -13,6 +13,7 @@ from napari_mganprior.errors import MGANPriorError
 from napari_mganprior.priors import user_folder
 from napari_mganprior.runs import OpenTask, RunController, RunRequest, RunResult
 from napari_mganprior.runs.job import open_inpainting
+from napari_mganprior.widgets.activity import Activity
 from napari_mganprior.widgets.blink import BlinkButton, Showing
 from napari_mganprior.widgets.fields import InpaintFields
 from napari_mganprior.widgets.inputs import (
@@ -72,6 +73,7 @@ class InpaintWidget(QWidget):
             lambda: list(self._viewer.layers), self.add_mask, self._on_field_changed
         )
         self.panel = RunPanel(self.controller)
+        self._activity = Activity(self.controller, "Inpaint")
         self.blink = BlinkButton(napari_viewer)
         self._lay_out()
         self._check_timer = QTimer(self)
@@ -88,7 +90,9 @@ class InpaintWidget(QWidget):
         self.reset_choices()
         self.fields.choose(napari_viewer.layers.selection.active)
         # Nothing here may hold this widget: it is gone when the signal arrives.
-        self.destroyed.connect(partial(_leave, self.controller, self._watch, self.blink.showing))
+        self.destroyed.connect(
+            partial(_leave, self.controller, self._watch, self.blink.showing, self._activity)
+        )
         self.check()
 
     def reset_choices(self, event: Any = None) -> None:
@@ -255,7 +259,10 @@ class InpaintWidget(QWidget):
         show_error(str(error))
 
 
-def _leave(controller: RunController, watch: ViewerWatch, showing: Showing, *_: object) -> None:
+def _leave(
+    controller: RunController, watch: ViewerWatch, showing: Showing, activity: Activity, *_: object
+) -> None:
     watch.closed = True
     showing.end()
+    activity.close()
     controller.close(_LEAVE_SECONDS)
