@@ -38,6 +38,8 @@ class HeldTask:
         return SimpleNamespace(
             image=self.preview(),
             invented=self.request.mask,
+            uncertainty=np.where(self.request.mask, 2.5, 0).astype(np.float32),
+            history=(1.0, 0.5),
             recipe={"task": "inpaint", "seed": self.request.seed},
         )
 
@@ -88,6 +90,50 @@ def open_widget(make_napari_viewer: Any, qtbot: Any) -> Callable[..., InpaintWid
         return widget
 
     return dock
+
+
+class Window:
+    """A viewer with an image, its damage and the widget, ready to run a held task."""
+
+    def __init__(self, viewer: Any, widget: InpaintWidget, held: Held, qtbot: Any) -> None:
+        self.viewer, self.widget, self.held, self.qtbot = viewer, widget, held, qtbot
+
+    @property
+    def names(self) -> list[str]:
+        return [layer.name for layer in self.viewer.layers]
+
+    @property
+    def said(self) -> str:
+        return str(self.widget.panel.status.text())
+
+    def run(self) -> None:
+        """Run to the end."""
+        self.widget.run()
+        assert self.widget.controller.busy, self.said
+        self.held.let(self.held.n_steps)
+        self.idle()
+
+    def idle(self) -> None:
+        self.qtbot.waitUntil(lambda: not self.widget.controller.busy, timeout=10_000)
+
+    def step(self, index: int) -> None:
+        """Let one step through and wait for its news."""
+        self.held.let(1)
+        text = f"step {index} of"
+        self.qtbot.waitUntil(lambda: text in self.widget.panel.numbers.text(), timeout=10_000)
+
+
+@pytest.fixture
+def window(make_napari_viewer: Any, open_widget: Any, held: Held, qtbot: Any) -> Window:
+    viewer = make_napari_viewer()
+    image = np.full((20, 16), 7, np.uint16)
+    mask = np.zeros(image.shape, np.uint8)
+    mask[4:8, 4:8] = 1
+    viewer.add_image(image, name="cells", scale=(0.5, 0.5))
+    viewer.add_labels(mask, name="holes", scale=(0.5, 0.5))
+    widget = open_widget(viewer, held)
+    assert widget.check() == ""
+    return Window(viewer, widget, held, qtbot)
 
 
 @pytest.fixture(autouse=True)

@@ -105,7 +105,7 @@ def test_every_field_and_button_explains_itself(setup):
     for field in (
         fields.image, fields.labels, fields.new, fields.which, fields.label, fields.prior,
         fields.quality, fields.zoom, fields.estimate, fields.seed, fields.device, fields.mark,
-        fields.preview,
+        fields.preview, fields.uncertainty, fields.reference,
     ):  # fmt: skip
         assert len(field.tooltip) > 15
     panel = widget.panel

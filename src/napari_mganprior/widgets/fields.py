@@ -35,7 +35,15 @@ _TIPS = {
     "estimate": "Find the pixel-size factor from the picture",
     "seed": "Where chance begins. The same seed gives the same picture again.",
     "device": "What computes. auto takes the graphics card if there is one.",
-    "mark": "Add a labels layer that outlines the invented pixels",
+    "mark": "Add a labels layer that outlines the pixels that were invented, not measured",
+    "uncertainty": (
+        "Add an image layer that says how far the restarts of the search disagree, in the image's "
+        "units: where it is bright, do not trust the result"
+    ),
+    "reference": (
+        "A layer that shows the truth, if there is one: after the run the result is compared with "
+        "it inside the hole (PSNR, SSIM)"
+    ),
     "preview": "Show the best picture so far while the run goes on",
 }
 
@@ -72,11 +80,18 @@ class InpaintFields(QWidget):
         self.estimate = CheckBox(text="estimate", value=False, tooltip=_TIPS["estimate"])
         self.seed = SpinBox(value=0, min=0, max=_LARGEST_SEED, tooltip=_TIPS["seed"])
         self.device = ComboBox(choices=_DEVICES, value="auto", tooltip=_TIPS["device"])
-        self.mark = CheckBox(text="Mark invented pixels", value=True, tooltip=_TIPS["mark"])
+        self.reference = ComboBox(
+            choices=lambda _: self._of_type(Image), nullable=True, tooltip=_TIPS["reference"]
+        )
+        self.mark = CheckBox(text="Invented pixels", value=True, tooltip=_TIPS["mark"])
+        self.uncertainty = CheckBox(text="Uncertainty", tooltip=_TIPS["uncertainty"])
         self.preview = CheckBox(text="Live preview", value=False, tooltip=_TIPS["preview"])
         self._lay_out()
         self.new.changed.connect(lambda _: new_mask())
-        for field in (self.image, self.labels, self.which, self.label, self.prior, self.estimate):
+        for field in (
+            self.image, self.labels, self.which, self.label, self.prior, self.estimate,
+            self.reference,
+        ):  # fmt: skip
             field.changed.connect(lambda _: self._react(changed))
         self._react(lambda: None)
 
@@ -90,7 +105,7 @@ class InpaintFields(QWidget):
 
     def refresh_layers(self) -> None:
         """Offer the layers there are now, and keep what was chosen."""
-        for box in (self.image, self.labels):
+        for box in (self.image, self.labels, self.reference):
             chosen = box.value
             with box.changed.blocked():
                 box.reset_choices()
@@ -137,8 +152,9 @@ class InpaintFields(QWidget):
             ("Pixel-size factor", [self.zoom, self.estimate]),
             ("Seed", [self.seed]),
             ("Device", [self.device]),
+            ("Reference", [self.reference]),
         )
-        for box in (self.image, self.labels, self.prior):
+        for box in (self.image, self.labels, self.prior, self.reference):
             # A long name is cut, it must not widen the dock.
             box.native.setSizeAdjustPolicy(
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -148,7 +164,7 @@ class InpaintFields(QWidget):
             label = QLabel(text)
             label.setToolTip(fields[0].tooltip)
             form.addRow(label, _row(fields))
-        form.addRow(_row([self.mark, self.preview]))
+        form.addRow(_row([self.mark, self.uncertainty, self.preview]))
 
 
 def _row(fields: Sequence[Widget]) -> QWidget:

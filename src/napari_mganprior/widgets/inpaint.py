@@ -1,22 +1,20 @@
 """The dock widget "Inpaint": mark damage, press Run, get the picture restored."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
-from weakref import WeakMethod
 
 from napari.components import ViewerModel
-from napari.layers import Image
-from napari.layers.base import Layer
 from napari.utils.notifications import show_error
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QObject, QSize, QTimer
-from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_mganprior.errors import MGANPriorError
 from napari_mganprior.priors import user_folder
 from napari_mganprior.runs import OpenTask, RunController, RunRequest, RunResult
 from napari_mganprior.runs.job import open_inpainting
+from napari_mganprior.widgets.activity import Activity
+from napari_mganprior.widgets.blink import BlinkButton, Showing
 from napari_mganprior.widgets.fields import InpaintFields
 from napari_mganprior.widgets.inputs import (
     Inputs,
@@ -25,21 +23,19 @@ from napari_mganprior.widgets.inputs import (
     describe_plane,
     take_inputs,
 )
-from napari_mganprior.widgets.results import (
-    add_invented,
-    add_mask,
-    add_preview,
-    add_result,
-    update_preview,
-)
+from napari_mganprior.widgets.outcome import Wanted, show_result
+from napari_mganprior.widgets.preview import LivePreview
+from napari_mganprior.widgets.reference import check_reference, take_reference
+from napari_mganprior.widgets.results import add_mask
 from napari_mganprior.widgets.run_panel import RunPanel
+from napari_mganprior.widgets.scroll import FieldScroll
+from napari_mganprior.widgets.watch import ViewerWatch
 
 __all__ = ["InpaintWidget"]
 
 _CHECK_MS = 150
 _PREVIEW_SECONDS = 0.25
 _LEAVE_SECONDS = 1.0
-_LAYER_EVENTS = ("data", "set_data", "scale", "translate", "rotate", "shear", "affine")
 
 
 class InpaintWidget(QWidget):
@@ -58,6 +54,8 @@ class InpaintWidget(QWidget):
         What the user chooses.
     panel : RunPanel
         Buttons, progress and status.
+    blink : BlinkButton
+        Before and after.
     controller : RunController
         The run.
     """
@@ -68,14 +66,15 @@ class InpaintWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._inputs: Inputs | None = None  # of the run under way
-        self._mark = True
-        self._preview: Image | None = None
-        self._preview_refused = False
+        self._wanted = Wanted()
+        self._preview = LivePreview(napari_viewer)
         self.controller = RunController(open_task)
         self.fields = InpaintFields(
             lambda: list(self._viewer.layers), self.add_mask, self._on_field_changed
         )
         self.panel = RunPanel(self.controller)
+        self._activity = Activity(self.controller, "Inpaint")
+        self.blink = BlinkButton(napari_viewer)
         self._lay_out()
         self._check_timer = QTimer(self)
         self._check_timer.setSingleShot(True)
@@ -87,13 +86,13 @@ class InpaintWidget(QWidget):
         self.controller.previewed.connect(self._on_previewed)
         self.controller.failed.connect(self._on_failed)
         self.controller.cancelled.connect(self._on_cancelled)
-        self._watch = _Watch(self._on_event)
-        self._watched: tuple[Layer | None, ...] = ()
-        self._watch_viewer()
+        self._watch = ViewerWatch(napari_viewer, self._on_event)
         self.reset_choices()
         self.fields.choose(napari_viewer.layers.selection.active)
         # Nothing here may hold this widget: it is gone when the signal arrives.
-        self.destroyed.connect(partial(_leave, self.controller, self._watch))
+        self.destroyed.connect(
+            partial(_leave, self.controller, self._watch, self.blink.showing, self._activity)
+        )
         self.check()
 
     def reset_choices(self, event: Any = None) -> None:
@@ -101,6 +100,7 @@ class InpaintWidget(QWidget):
         if self._watch.closed:
             return
         self.fields.refresh_layers()
+        self.blink.refresh()
         self._watch_layers()
         self._check_soon()
 
@@ -155,9 +155,8 @@ class InpaintWidget(QWidget):
                 zoom=fields.zoom_factor(),
                 preview_interval=_PREVIEW_SECONDS if fields.preview.value else None,
             )
-            self._inputs = inputs
-            self._mark = bool(fields.mark.value)
-            self._preview_refused = False
+            self._inputs, self._wanted = inputs, self._take_wanted()
+            self._preview.begin()
             self.controller.start(request)
         except MGANPriorError as error:
             self._inputs = None
@@ -168,6 +167,7 @@ class InpaintWidget(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange:
             if self._docked and self.parent() is None:
                 self.controller.cancel()
+                self.blink.stop()
             self._docked = self.parent() is not None
         elif event is not None and event.type() in (QEvent.Type.Enter, QEvent.Type.Show):
             # Labels written by a script send no event; a new prior's file neither.
@@ -178,28 +178,17 @@ class InpaintWidget(QWidget):
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(_FieldScroll(self.fields))
+        layout.addWidget(FieldScroll(self.fields))
         layout.addWidget(self.panel)  # outside: Cancel must never be scrolled away
+        after = QHBoxLayout()
+        after.addWidget(self.blink)
+        after.addStretch(1)
+        layout.addLayout(after)
         layout.addStretch(1)
 
-    def _watch_viewer(self) -> None:
-        events = self._viewer.layers.events
-        for emitter in (events.inserted, events.removed, events.reordered):
-            emitter.connect(self._watch.layers)
-        dims = self._viewer.dims.events
-        for emitter in (dims.current_step, dims.order, dims.ndisplay, dims.ndim):
-            emitter.connect(self._watch.values)
-
     def _watch_layers(self) -> None:
-        for layer in self._viewer.layers:
-            # Connecting twice counts once. The list's own event is younger than napari 0.6.1.
-            layer.events.name.connect(self._watch.layers)
-        chosen = (self.fields.image.value, self.fields.labels.value)
-        for layer in self._watched:
-            _each_event(layer, lambda emitter: emitter.disconnect(self._watch.values))
-        for layer in chosen:
-            _each_event(layer, lambda emitter: emitter.connect(self._watch.values))
-        self._watched = chosen
+        fields = self.fields
+        self._watch.follow((fields.image.value, fields.labels.value, fields.reference.value))
 
     def _on_event(self, layers_changed: bool) -> None:
         if layers_changed:
@@ -222,36 +211,35 @@ class InpaintWidget(QWidget):
         fault = check_layers(
             fields.image.value, fields.labels.value, fields.damage_label(), self._viewer.dims
         )
+        fault = fault or check_reference(
+            fields.image.value, fields.reference.value, self._viewer.dims
+        )
         if not fault and fields.prior.value is None:
             fault = f"No prior found. Put a .safetensors file into {user_folder()}."
         return fault
 
+    def _take_wanted(self) -> Wanted:
+        fields = self.fields
+        reference = fields.reference.value
+        return Wanted(
+            invented=bool(fields.mark.value),
+            uncertainty=bool(fields.uncertainty.value),
+            truth=None if reference is None else take_reference(reference, self._viewer.dims),
+            truth_name="" if reference is None else reference.name,
+        )
+
     def _on_previewed(self, image: NDArray[Any]) -> None:
-        if self._inputs is None or self._preview_refused:
-            return
-        if self._preview is None:
-            active = self._viewer.layers.selection.active
-            self._preview = add_preview(self._viewer, self._inputs, image)
-            self._viewer.layers.selection.active = active  # the user may be painting
-        elif self._preview in self._viewer.layers:
-            update_preview(self._preview, self._inputs, image)
-        else:  # deleted: none is wanted in this run
-            self._preview, self._preview_refused = None, True
+        if self._inputs is not None:
+            self._preview.show(self._inputs, image)
 
     def _on_finished(self, result: RunResult) -> None:
         inputs = self._end_run()
         if inputs is None:
             return
-        restoration = result.restoration
-        layer = add_result(self._viewer, inputs, restoration.image, restoration.recipe)
-        if self._mark:
-            add_invented(self._viewer, inputs, restoration.invented, layer.name)
-            self._viewer.layers.selection.active = layer
-        invented = int(restoration.invented.sum())
-        self.panel.say(
-            f"{'Stopped early' if result.stopped else 'Done'}: '{layer.name}' is there; "
-            f"{invented} of its pixels are invented."
-        )
+        layers, said = show_result(self._viewer, inputs, result, self._wanted)
+        self._wanted = Wanted()  # let go of the truth
+        self.blink.add(layers)
+        self.panel.say(said)
 
     def _on_failed(self, error: MGANPriorError) -> None:
         self._end_run()
@@ -263,9 +251,7 @@ class InpaintWidget(QWidget):
 
     def _end_run(self) -> Inputs | None:
         inputs, self._inputs = self._inputs, None
-        preview, self._preview = self._preview, None
-        if preview is not None and preview in self._viewer.layers:
-            self._viewer.layers.remove(preview)
+        self._preview.end()
         return inputs
 
     def _tell(self, error: MGANPriorError) -> None:
@@ -273,58 +259,10 @@ class InpaintWidget(QWidget):
         show_error(str(error))
 
 
-class _FieldScroll(QScrollArea):
-    """Fields as high as they like where there is room, scrolled where there is none."""
-
-    def __init__(self, fields: QWidget) -> None:
-        super().__init__()
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self.setWidget(fields)
-
-    def sizeHint(self) -> QSize:  # noqa: N802  Qt's name
-        fields = self.widget()
-        return super().sizeHint() if fields is None else fields.sizeHint()
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        if event is not None and event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()  # another theme, another font, another height
-        return bool(super().eventFilter(watched, event))
-
-
-class _Watch:
-    """Forward napari's events to a widget for as long as it lives.
-
-    napari may send events after the window is gone; a method of a deleted Qt object would fail.
-    """
-
-    def __init__(self, react: Callable[[bool], None]) -> None:
-        self._react = WeakMethod(react)
-        self.closed = False
-
-    def layers(self, event: Any = None) -> None:
-        """Hear that layers came, went, moved or were renamed."""
-        self._forward(True)
-
-    def values(self, event: Any = None) -> None:
-        """Hear that a layer or a slider changed."""
-        self._forward(False)
-
-    def _forward(self, layers_changed: bool) -> None:
-        react = self._react()
-        if react is not None and not self.closed:
-            react(layers_changed)
-
-
-def _leave(controller: RunController, watch: _Watch, *_: object) -> None:
+def _leave(
+    controller: RunController, watch: ViewerWatch, showing: Showing, activity: Activity, *_: object
+) -> None:
     watch.closed = True
+    showing.end()
+    activity.close()
     controller.close(_LEAVE_SECONDS)
-
-
-def _each_event(layer: Layer | None, do: Callable[[Any], None]) -> None:
-    if layer is None:
-        return
-    for name in _LAYER_EVENTS:
-        if (emitter := getattr(layer.events, name, None)) is not None:
-            do(emitter)

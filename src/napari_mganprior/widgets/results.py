@@ -18,6 +18,7 @@ __all__ = [
     "add_mask",
     "add_preview",
     "add_result",
+    "add_uncertainty",
     "unused_name",
     "update_preview",
 ]
@@ -127,6 +128,40 @@ def add_invented(
     )
     layer.contour = 1  # the outline only: what was invented must stay visible
     return layer
+
+
+def add_uncertainty(
+    viewer: ViewerModel, inputs: Inputs, uncertainty: NDArray[np.float32], result_name: str
+) -> Image:
+    """Add an image layer that says how far the restarts disagree.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where to.
+    inputs : Inputs
+        What was taken when Run was pressed.
+    uncertainty : ndarray
+        (H, W), float32, in the image's units; 0 where measured.
+    result_name : str
+        Name of the layer it is about.
+
+    Returns
+    -------
+    Image
+        The new layer; where it is 0 one sees what lies under it.
+    """
+    largest = float(uncertainty.max())
+    return viewer.add_image(
+        _in_stack(inputs, uncertainty),
+        name=unused_name(f"{result_name}: uncertainty", _names(viewer)),
+        colormap="magma",
+        contrast_limits=(0.0, largest if largest > 0 else 1.0),
+        blending="additive",
+        rgb=False,
+        multiscale=False,
+        **inputs.place,
+    )
 
 
 def add_mask(viewer: ViewerModel, image: Image) -> Labels:

@@ -7,11 +7,13 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSizePolicy,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_mganprior.runs import Progress, RunController, RunState
+from napari_mganprior.widgets.loss_curve import LossCurve
 
 __all__ = ["RunPanel"]
 
@@ -48,6 +50,10 @@ class RunPanel(QWidget):
         self.bar.setRange(0, _BAR_STEPS)
         self.bar.setTextVisible(False)
         self.numbers = _line(QLabel())
+        self.pace = _line(QLabel())
+        self.curve = LossCurve()
+        self.fold = QToolButton()
+        self._pace = _Pace()
         self.status = _line(QLabel())
         self.status.setWordWrap(True)
         # Kept free also while there is nothing to say, so that the form does not jump.
@@ -93,6 +99,13 @@ class RunPanel(QWidget):
         self.pause_button.setToolTip("Wait after the step under way; press again to go on")
         self.stop_button.setToolTip("End now and keep the best picture so far")
         self.cancel_button.setToolTip("End now and keep nothing")
+        self.fold.setText("Loss")
+        self.fold.setToolTip("Show or hide the curve of the loss")
+        self.fold.setCheckable(True)
+        self.fold.setChecked(True)
+        self.fold.setArrowType(Qt.ArrowType.DownArrow)
+        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.fold.toggled.connect(self._fold)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -103,10 +116,19 @@ class RunPanel(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.bar)
         layout.addWidget(self.numbers)
+        below = QHBoxLayout()
+        below.addWidget(self.pace, 1)
+        below.addWidget(self.fold)
+        layout.addLayout(below)
+        layout.addWidget(self.curve)
         layout.addWidget(self.status)
 
     def _ask_for_run(self) -> None:
         self.run_requested.emit()
+
+    def _fold(self, opened: bool) -> None:
+        self.curve.setVisible(opened)
+        self.fold.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
 
     def _pause_or_resume(self) -> None:
         if self._controller.state is RunState.PAUSED:
@@ -122,6 +144,9 @@ class RunPanel(QWidget):
         if state is RunState.LOADING:
             self.bar.setRange(0, 0)  # a moving bar: its end is unknown
             self.numbers.setText("")
+            self.pace.setText("")
+            self.curve.clear()
+            self._pace = _Pace()
             self.say("Loading PyTorch and the prior ...")
         elif state is RunState.RUNNING:
             self.bar.setRange(0, _BAR_STEPS)
@@ -153,6 +178,34 @@ class RunPanel(QWidget):
         if progress.remaining is not None:
             parts.append(f"{_duration(progress.remaining)} left")
         self.numbers.setText(" · ".join(parts))
+        self.pace.setText(" · ".join(filter(None, (self._pace.tell(progress), _memory()))))
+        self.curve.add(progress.index, progress.n_steps, progress.loss, progress.window)
+
+
+class _Pace:
+    """Steps a second within the window under way; between windows the index jumps."""
+
+    def __init__(self) -> None:
+        self._window = 0
+        self._since: tuple[int, float] = (0, 0.0)
+        self._told = ""
+
+    def tell(self, progress: Progress) -> str:
+        """Take in the news and say how fast the run is; the last word where that is unknown."""
+        if progress.window != self._window:
+            self._window, self._since = progress.window, (progress.index, progress.elapsed)
+        steps, seconds = progress.index - self._since[0], progress.elapsed - self._since[1]
+        if steps > 0 and seconds > 0:
+            self._told = f"{steps / seconds:.3g} steps a second"
+        return self._told
+
+
+def _memory() -> str:
+    try:  # comes with napari today, but is not promised
+        import psutil
+    except ImportError:
+        return ""
+    return f"napari takes {psutil.Process().memory_info().rss / 2**30:.1f} GiB"
 
 
 def _line(label: QLabel) -> QLabel:

@@ -1,0 +1,80 @@
+"""What a finished run brings into the viewer, and what is said about it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers.base import Layer
+from numpy.typing import NDArray
+
+from napari_mganprior.runs import RunResult
+from napari_mganprior.widgets.inputs import Inputs
+from napari_mganprior.widgets.reference import compare, describe_likeness
+from napari_mganprior.widgets.results import add_invented, add_result, add_uncertainty
+
+__all__ = ["Wanted", "show_result"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Wanted:
+    """What a run shall bring besides its result; taken when Run was pressed.
+
+    Attributes
+    ----------
+    invented : bool
+        A layer that outlines the invented pixels.
+    uncertainty : bool
+        A layer that says how far the restarts disagree.
+    truth : ndarray or None
+        (H, W) or (H, W, 3), what the result is compared with.
+    truth_name : str
+        The name of the layer it was taken from.
+    """
+
+    invented: bool = True
+    uncertainty: bool = False
+    truth: NDArray[Any] | None = None
+    truth_name: str = ""
+
+
+def show_result(
+    viewer: ViewerModel, inputs: Inputs, result: RunResult, wanted: Wanted
+) -> tuple[tuple[Layer, ...], str]:
+    """Add the layers of a run that was not cancelled.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where to.
+    inputs : Inputs
+        What was taken when Run was pressed.
+    result : RunResult
+        What came back.
+    wanted : Wanted
+        What to add besides.
+
+    Returns
+    -------
+    tuple of Layer
+        The result, then what belongs to it.
+    str
+        What to tell the user.
+    """
+    restoration = result.restoration
+    recipe = dict(restoration.recipe)
+    said = ""
+    if wanted.truth is not None:
+        figures = compare(wanted.truth, restoration.image, restoration.invented)
+        said = " " + describe_likeness(figures, wanted.truth_name)
+        recipe["likeness"] = {"reference": wanted.truth_name, **figures}
+    layer = add_result(viewer, inputs, restoration.image, recipe)
+    layers: list[Layer] = [layer]
+    if wanted.uncertainty:
+        layers.append(add_uncertainty(viewer, inputs, restoration.uncertainty, layer.name))
+    if wanted.invented:
+        layers.append(add_invented(viewer, inputs, restoration.invented, layer.name))
+    viewer.layers.selection.active = layer
+    return tuple(layers), (
+        f"{'Stopped early' if result.stopped else 'Done'}: '{layer.name}' is there; "
+        f"{int(restoration.invented.sum())} of its pixels are invented.{said}"
+    )

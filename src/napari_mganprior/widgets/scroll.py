@@ -1,0 +1,34 @@
+"""A scroll area that takes the height of what is in it where there is room."""
+
+from qtpy.QtCore import QEvent, QObject, QSize
+from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QWidget
+
+__all__ = ["FieldScroll"]
+
+
+class FieldScroll(QScrollArea):
+    """Fields as high as they like where there is room, scrolled where there is none.
+
+    Parameters
+    ----------
+    fields : QWidget
+        What is in it.
+    """
+
+    def __init__(self, fields: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.setWidget(fields)
+
+    def sizeHint(self) -> QSize:  # noqa: N802  Qt's name
+        """Ask for the height of the fields."""
+        fields = self.widget()
+        return super().sizeHint() if fields is None else fields.sizeHint()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Follow the fields: another theme, another font, another height."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
