@@ -147,10 +147,11 @@ def test_feature_distance_is_zero_for_the_target_only(tiny_prior: LoadedPrior) -
     assert tiny_prior.discriminator is not None
     y, weight = _drawn(tiny_prior, 2), torch.ones(2, 1, 32, 32)
     distance = FeatureDistance(tiny_prior.discriminator, y, weight)
-    assert not distance(y).any()
-    assert (distance(y.flip(3)) > 0).all()
+    rounding = 1e-9  # a convolution of one image need not round as one of two does
+    assert (distance(y) < rounding).all()
+    assert (distance(y.flip(3)) > 1e3 * rounding).all()
     distance.keep(torch.tensor([1]))
-    assert not distance(y[1:]).any()
+    assert (distance(y[1:]) < rounding).all()
 
 
 def test_feature_loss_is_searched_with(tiny_prior: LoadedPrior) -> None:
