@@ -85,6 +85,15 @@ def test_the_steps_of_a_continued_run_count_on(scene, holes, tiny_prior, quick):
     assert task.preview().shape == scene.shape
 
 
+def test_a_prior_is_found_by_its_hash_whatever_its_file_is_called(
+    scene, holes, tiny_prior, tiny_prior_path, quick, tmp_path, monkeypatch
+):
+    result = result_of(Inpainting(scene, holes, tiny_prior, config=quick, device="cpu"))
+    (tmp_path / "renamed.safetensors").write_bytes(tiny_prior_path.read_bytes())
+    monkeypatch.setenv("NAPARI_MGANPRIOR_PRIORS", str(tmp_path))
+    assert np.array_equal(again(result, scene).image, result.image)
+
+
 def test_what_does_not_fit_is_refused(scene, holes, tiny_prior, quick):
     run = Inpainting(scene, holes, tiny_prior, config=quick, device="cpu")
     recipe = result_of(run, 1).recipe
@@ -107,8 +116,12 @@ def test_what_does_not_fit_is_refused(scene, holes, tiny_prior, quick):
         (changed("seed", to="x"), SettingsError, "whose 'seed' is 'x'"),
         (changed("sessions", to=[]), SettingsError, "without sessions"),
         (changed("prior", "sha256"), SettingsError, "without prior.sha256"),
-        (changed("prior", "sha256", to="0" * 64), PriorError, "the recipe was made with 000"),
-        (changed("prior", "name", to="cats"), PriorError, "neither a prior's name"),
+        (changed("prior", "sha256", to="0" * 64), PriorError, "sha256 000.*here is another 'tiny'"),
+        (
+            changed("prior", to={"name": "cats", "sha256": "1" * 64}),
+            PriorError,
+            "here is none called 'cats'",
+        ),
         (changed("config", "colour", to=1), SettingsError, "unknown settings"),
         (changed("mask", "packed"), MaskError, "without a mask"),
         (changed("mask", "packed", to="AAAA"), MaskError, "whose mask is damaged"),

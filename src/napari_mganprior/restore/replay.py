@@ -11,7 +11,7 @@ from napari_mganprior.damage import DamageConfig, unpack_mask
 from napari_mganprior.errors import MaskError, PriorError, SettingsError
 from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
 from napari_mganprior.inversion.config import InversionConfig
-from napari_mganprior.priors import find_prior
+from napari_mganprior.priors import find_prior, list_priors, prior_names
 from napari_mganprior.restore.inpainting import Inpainting
 from napari_mganprior.restore.record import FORMAT
 from napari_mganprior.restore.result import Restoration, RestoreStep, sha256_of
@@ -203,15 +203,19 @@ def recipe_mask(recipe: Mapping[str, Any], dimensions: tuple[int, ...]) -> NDArr
 
 
 def _own_prior(recipe: Mapping[str, Any]) -> LoadedPrior:
-    wanted = recipe["prior"]
-    prior = load_prior(find_prior(str(wanted["name"])))
-    if prior.sha256 != wanted["sha256"]:
-        raise PriorError(
-            f"Got the prior {wanted['name']!r} with sha256 {prior.sha256}; the recipe was made "
-            f"with {wanted['sha256']}. Install that one, or choose a prior yourself (--prior), "
-            "which gives other pixels."
-        )
-    return prior
+    """Find the very prior a recipe was made with, whatever its file is called here."""
+    name, wanted = str(recipe["prior"]["name"]), recipe["prior"]["sha256"]
+    if name in prior_names() and (named := load_prior(find_prior(name))).sha256 == wanted:
+        return named
+    for entry in list_priors():
+        if entry.sha256 == wanted:
+            return load_prior(entry.path)
+    there = f"another {name!r}" if name in prior_names() else f"none called {name!r}"
+    raise PriorError(
+        f"Got a recipe made with the prior {name!r}, sha256 {wanted}; here is {there}, and none of "
+        "that sha256. Install that one, or choose a prior yourself (--prior), which gives other "
+        "pixels."
+    )
 
 
 def _check_recipe(recipe: Mapping[str, Any]) -> None:
