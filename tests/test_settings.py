@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_written_stops_no_run(tmp_path, monkeypatch, cap
 
 @pytest.mark.parametrize("value", [Path(), {1, 2}, float("inf")])
 def test_a_form_that_json_cannot_hold_is_refused(value):
-    with pytest.raises(SettingsError, match="that JSON cannot hold .*Convert them first"):
+    with pytest.raises(SettingsError, match=r"that JSON cannot hold .*Convert them first"):
         remember("inpaint", {"value": value})
     assert recall("inpaint") == {}
 
