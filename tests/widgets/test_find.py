@@ -238,6 +238,15 @@ def test_without_an_active_image_nothing_is_opened(make_napari_viewer, warned):
     assert not forms(viewer)
 
 
+def test_active_shapes_are_the_damage_or_the_reason_is_shown(window, warned):
+    """Never is another layer taken in silence."""
+    shapes = window.viewer.add_shapes(np.array([[1, 1], [5, 6]]), scale=(0.5, 0.5))
+    window.viewer.layers.selection.active = shapes
+    inpaint_active_layer()
+    taken = window.widget.controller.busy and window.widget.fields.labels.value is shapes
+    assert taken != bool(warned)
+
+
 def test_without_a_window_the_reason_is_shown(monkeypatch, warned):
     monkeypatch.setattr("napari_mganprior.widgets.commands.current_viewer", lambda: None)
     inpaint_active_layer()
@@ -280,13 +289,15 @@ def preferences_page(viewer):
 
 
 @with_page
-def test_napari_shows_our_page_and_what_is_set_there_holds(make_napari_viewer, napari_page):
+def test_napari_shows_our_page_and_what_is_set_there_holds(
+    make_napari_viewer, napari_page, tmp_path
+):
     """Also in the shell, which reads the file."""
     dialog, page = preferences_page(make_napari_viewer())
     assert current_preferences() == Preferences()
     page["device"].setCurrentText("cpu")
     page["threads"].setValue(3)
-    page["cache_folder"].setText("/tmp/priors")
+    page["cache_folder"].setText(str(tmp_path))
     page["precision"].setCurrentText("float32")
     page["default_prior"].setText("tiny16")
     page["preview_rate"].setValue(2.5)
@@ -294,7 +305,7 @@ def test_napari_shows_our_page_and_what_is_set_there_holds(make_napari_viewer, n
     wanted = Preferences(
         device="cpu",
         threads=3,
-        cache_folder="/tmp/priors",
+        cache_folder=str(tmp_path),
         precision="float32",
         default_prior="tiny16",
         preview_rate=2.5,

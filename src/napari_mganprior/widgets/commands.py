@@ -3,7 +3,7 @@
 from typing import Any
 
 from napari import Viewer, current_viewer
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Shapes
 from napari.layers.base import Layer
 from napari.utils.notifications import show_warning
 
@@ -16,13 +16,14 @@ DOCK_NAME = "Inpaint (mGANprior restoration)"
 """What napari's own menu calls the dock, so that the menu's tick follows it."""
 
 _NO_LAYER = (
-    "No image layer is active. Click the picture to restore in the layer list, or the labels "
-    "layer over its damage; then try again."
+    "No image layer is active. Click the picture to restore in the layer list, or the layer that "
+    "marks its damage; then try again."
 )
+_DAMAGE = (Labels, Shapes)
 
 
 def inpaint_active_layer() -> None:
-    """Inpaint the active image, or the image under the active labels, as it was done last.
+    """Inpaint the active image, or the image that fits the active labels, as it was done last.
 
     The form is opened if it is not yet, takes the settings of the last run, and runs. Where it
     cannot run, napari shows the reason.
@@ -30,7 +31,7 @@ def inpaint_active_layer() -> None:
     # A viewer asked for as an argument comes wrapped, and layers from it are not those in a form.
     viewer = current_viewer()
     active = None if viewer is None else viewer.layers.selection.active
-    if viewer is None or not isinstance(active, Image | Labels):
+    if viewer is None or not isinstance(active, (Image, *_DAMAGE)):
         show_warning(_NO_LAYER)
         return
     widget = open_inpaint(viewer)
@@ -55,9 +56,9 @@ def open_inpaint(viewer: Viewer) -> InpaintWidget:
     if widget is None:
         widget = InpaintWidget(viewer)
         viewer.window.add_dock_widget(widget, name=DOCK_NAME)
-    dock = widget.parent()
-    dock.show()
-    dock.raise_()
+    if (dock := widget.parentWidget()) is not None:
+        dock.show()
+        dock.raise_()
     return widget
 
 
@@ -70,20 +71,23 @@ def _find_docked(viewer: Viewer) -> InpaintWidget | None:
     return next((widget for widget in docked if isinstance(widget, InpaintWidget)), None)
 
 
-def _choose(widget: InpaintWidget, viewer: Viewer, active: Image | Labels) -> str:
+def _choose(widget: InpaintWidget, viewer: Viewer, active: Layer) -> str:
     """Choose a layer and one that fits it; say why the form cannot run with them, if so."""
     fields = widget.fields
     fields.choose(active)
+    if active not in (fields.image.value, fields.labels.value):
+        return _NO_LAYER
     fault = widget.check()
-    partner = fields.labels if isinstance(active, Image) else fields.image
-    chosen: Layer | None = partner.value
-    # From the bottom up: what runs have added lies on top.
-    for layer in viewer.layers if fault else ():
-        if isinstance(layer, Labels if isinstance(active, Image) else Image):
-            fields.choose(layer)
-            if not widget.check():
-                return ""
-    if fault:
-        fields.choose(chosen)
-        widget.check()
-    return fault
+    if not fault:
+        return ""
+    is_image = isinstance(active, Image)
+    before: Layer | None = (fields.labels if is_image else fields.image).value
+    # From the bottom up: what runs have added lies on top. Shapes last: they may mean a region.
+    for kind in _DAMAGE if is_image else (Image,):
+        for layer in viewer.layers:
+            if isinstance(layer, kind):
+                fields.choose(layer)
+                if not widget.check():
+                    return ""
+    fields.choose(before)
+    return widget.check()
