@@ -80,6 +80,21 @@ def priors(prior_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return prior_folder
 
 
+@pytest.fixture(autouse=True)
+def napari_page(settings_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Keep what napari's Preferences store for us beside our own settings of the test."""
+    from napari import settings
+
+    path = settings_folder / "napari-mganprior.yaml"
+    if hasattr(settings, "get_plugin_settings"):  # napari 0.9
+        monkeypatch.setattr(settings, "_CFG_PATH", str(path.with_name("napari.yaml")))
+        settings._clear_plugin_settings_cache()
+        yield path
+        settings._clear_plugin_settings_cache()
+    else:
+        yield path
+
+
 @pytest.fixture
 def open_widget(make_napari_viewer: Any, qtbot: Any) -> Callable[..., InpaintWidget]:
     """Return a function that docks the widget in a viewer's window."""
