@@ -62,6 +62,11 @@ def test_a_series_is_repeated(scene, holes, tiny_prior, quick, linked, steps):
     run = SeriesInpainting(stack, masks, tiny_prior, config=quick, device="cpu", linked=linked)
     result = result_of(run, steps)
     assert np.array_equal(again(result, stack).image, result.image)
+    run = SeriesInpainting(
+        stack, masks, tiny_prior, config=quick, device="cpu", linked=linked, start=result
+    )
+    continued = result_of(run, 5)
+    assert np.array_equal(again(continued, stack).image, continued.image)
 
 
 def test_another_image_gets_the_whole_treatment(scene, holes, tiny_prior, quick):

@@ -109,6 +109,24 @@ def test_one_zoom_serves_all_planes(stack, holes, tiny_prior, quick, zoom):
     assert result.recipe["zoom"] == 1.0
 
 
+def test_a_series_is_continued(stack, holes, tiny_prior, quick):
+    """Law: every plane goes on from its own codes; planes not reached again keep their pixels."""
+    stack[1] = 9
+    first = finished(make(stack, holes, tiny_prior, quick))[1]
+    second = finished(make(stack, holes, tiny_prior, quick, start=first))[1]
+    for window in (0, 4, 8, 12):
+        assert second.history[window] == pytest.approx(first.history[window + 3], rel=1e-6)
+    assert len(second.recipe["sessions"]) == 2
+    run = make(stack, holes, tiny_prior, quick, start=first)
+    next(iter(run))
+    early = run.result()
+    assert np.array_equal(early.invented, first.invented)
+    assert np.array_equal(early.image[2], first.image[2])
+    other = make(stack[::-1], holes, tiny_prior, quick, start=first)
+    next(iter(other))
+    assert len(other.result().recipe["sessions"]) == 1
+
+
 def test_what_cannot_be_restored_is_refused(stack, holes, tiny_prior, tiny_rgb_prior, quick):
     with pytest.raises(ImageError, match="for a series of planes"):
         make(stack[0], holes, tiny_prior, quick)

@@ -122,7 +122,12 @@ class Replay:
         planes = self._recipe.get("planes")
         if planes is not None:
             return SeriesInpainting(
-                self._image, self._mask, self._prior, linked=planes["linked"], **self._options
+                self._image,
+                self._mask,
+                self._prior,
+                linked=planes["linked"],
+                start=start,
+                **self._options,
             )
         return Inpainting(self._image, self._mask, self._prior, start=start, **self._options)
 

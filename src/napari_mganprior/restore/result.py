@@ -1,7 +1,7 @@
 """What a restoration yields on its way and returns at its end. Numpy only."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,8 @@ class WindowCodes:
         Latent codes, (R, N, D).
     alpha : array of float32
         Channel importances, (R, N, C_l).
+    plane : int
+        Number of the plane in a series, from 0.
     """
 
     top: int
@@ -56,6 +58,7 @@ class WindowCodes:
     layer: int
     z: NDArray[np.float32]
     alpha: NDArray[np.float32]
+    plane: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Restoration:
         nothing was measured or nothing drawn. Where it is large, the prior does not know what it
         sees.
     codes : tuple of WindowCodes
-        What was found, for a search that begins here; empty for a series.
+        What was found, for a search that begins here.
     """
 
     image: NDArray[Any]
@@ -90,6 +93,26 @@ class Restoration:
     recipe: dict[str, Any] = field(default_factory=dict)
     residual: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     codes: tuple[WindowCodes, ...] = ()
+
+    def of_plane(self, plane: int, sha256: str) -> "Restoration":
+        """Cut one plane out of a series, as a start for that plane.
+
+        Parameters
+        ----------
+        plane : int
+            Its number, from 0.
+        sha256 : str
+            Of the plane before it was restored.
+        """
+        return Restoration(
+            image=self.image[plane],
+            invented=self.invented[plane],
+            uncertainty=self.uncertainty[plane],
+            history=(),
+            recipe={"image": {"sha256": sha256}, "sessions": []},
+            residual=self.residual[plane],
+            codes=tuple(replace(c, plane=0) for c in self.codes if c.plane == plane),
+        )
 
 
 def sha256_of(array: NDArray[Any]) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,12 @@ from napari_mganprior.errors import ComputeError, ImageError, MaskError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.restore.inpainting import Inpainting
-from napari_mganprior.restore.result import Restoration, RestoreStep, sha256_of
+from napari_mganprior.restore.result import (
+    Restoration,
+    RestoreStep,
+    WindowCodes,
+    sha256_of,
+)
 
 __all__ = ["SeriesInpainting"]
 
@@ -37,6 +43,8 @@ class SeriesInpainting:
         resemble each other (slices); False for planes that show different things (channels).
     quality, config, seed, device, zoom, precision, damage
         As for `Inpainting`. A zoom of None is estimated in the first plane that is restored.
+    start : Restoration, optional
+        A restoration of the same planes to go on from.
 
     Raises
     ------
@@ -58,6 +66,7 @@ class SeriesInpainting:
         zoom: float | None = 1.0,
         precision: str | None = None,
         damage: DamageConfig | None = None,
+        start: Restoration | None = None,
     ) -> None:
         self._images = images
         if len(images.shape) not in (3, 4):
@@ -80,6 +89,7 @@ class SeriesInpainting:
                 "the region over it."
             )
         self._run: Inpainting | None = None
+        self._start = start
         self._reset()
         # the first plane that can be restored shows at once whether prior, settings and device do
         self._first = self._open_first()
@@ -161,6 +171,7 @@ class SeriesInpainting:
             history=tuple(self._history),
             recipe=self._recipe(),
             residual=self._residual,
+            codes=tuple(c for plane in sorted(self._codes) for c in self._codes[plane]),
         )
 
     def _reset(self) -> None:
@@ -176,10 +187,29 @@ class SeriesInpainting:
         self._sha256 = hashed.hexdigest()
         self._history: list[float] = []
         self._skipped: dict[int, str] = {}
-        self._restored: list[int] = []
-        self._recipes: list[dict[str, Any]] = []
+        self._restored: set[int] = set()
+        self._codes: dict[int, tuple[WindowCodes, ...]] = {}
+        self._common: dict[str, Any] = {}
+        self._n_windows: dict[int, int] = {}
         self._evaluations, self._seconds, self._complete = 0, 0.0, False
         self._run, self._plane = None, 0
+        self._sessions: list[dict[str, Any]] = []
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Begin with what an earlier run of the same planes gave."""
+        start = self._start
+        if start is None or start.recipe.get("image", {}).get("sha256") != self._sha256:
+            self._start = None
+            return
+        self._output = start.image.copy()
+        self._invented = start.invented.copy()
+        self._uncertainty = start.uncertainty.copy()
+        self._residual = start.residual.copy()
+        self._restored = set(start.recipe["planes"]["restored"])
+        self._sessions = list(start.recipe["sessions"])
+        for plane in self._restored:
+            self._codes[plane] = tuple(c for c in start.codes if c.plane == plane)
 
     def _read(self, plane: int) -> NDArray[Any]:
         try:
@@ -240,8 +270,11 @@ class SeriesInpainting:
             return None
 
     def _make(self, plane: int, previous: Restoration | None) -> Inpainting:
+        image = self._read(plane)
+        if self._start is not None and plane in self._restored:
+            previous = self._start.of_plane(plane, sha256_of(image))
         return Inpainting(
-            self._output[plane],
+            image,
             self._masks[plane],
             self._prior,
             zoom=self._zoom,
@@ -254,18 +287,22 @@ class SeriesInpainting:
         self._invented[plane] = restoration.invented
         self._uncertainty[plane] = restoration.uncertainty
         self._residual[plane] = restoration.residual
-        self._recipes.append(restoration.recipe)
-        self._restored.append(plane)
+        self._codes[plane] = tuple(replace(c, plane=plane) for c in restoration.codes)
+        self._common = restoration.recipe
+        self._n_windows[plane] = restoration.recipe["n_windows"]
+        self._restored.add(plane)
 
     def _recipe(self) -> dict[str, Any]:
-        # every plane's is alike but for image, mask and counts
-        common = self._recipes[0]
+        sessions = [
+            *self._sessions,
+            {"evaluations": self._evaluations, "complete": self._complete},
+        ]
         return {
-            **common,
+            **self._common,  # every plane's is alike but for image, mask and counts
             "planes": {
                 "n": len(self._masks),
                 "linked": self._linked,
-                "restored": self._restored,
+                "restored": sorted(self._restored),
                 "skipped": {str(plane): why for plane, why in self._skipped.items()},
             },
             "image": {
@@ -280,8 +317,8 @@ class SeriesInpainting:
                 "packed": pack_mask(self._masks),
             },
             "result": {"sha256": sha256_of(self._output)},
-            "n_windows": sum(recipe["n_windows"] for recipe in self._recipes),
-            "sessions": [{"evaluations": self._evaluations, "complete": self._complete}],
-            "evaluations": self._evaluations,
+            "n_windows": sum(self._n_windows.values()),
+            "sessions": sessions,
+            "evaluations": sum(session["evaluations"] for session in sessions),
             "seconds": round(self._seconds, 3),
         }

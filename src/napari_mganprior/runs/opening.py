@@ -43,9 +43,10 @@ def open_inpainting(request: RunRequest) -> "Task":
         "zoom": request.zoom,
         "precision": None if request.precision == "auto" else request.precision,
         "damage": request.damage,
+        "start": request.start,
     }
     if request.planes == "one":
-        return Inpainting(request.image, request.mask, prior, start=request.start, **options)
+        return Inpainting(request.image, request.mask, prior, **options)
     return SeriesInpainting(
         request.image, request.mask, prior, linked=request.planes == "slices", **options
     )
