@@ -1,6 +1,6 @@
 """What one run is asked to do: plain data, taken once, sharing nothing with the window."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,20 @@ class RunRequest:
     seed: int = 0
     device: str = "auto"
     zoom: float | None = 1.0
+    precision: str = "auto"
+    config: Any = None
+    grow: int = 0
+    feather: int = 0
+    region: tuple[int, int, int, int] | None = None
+    planes: str = "one"
     preview_interval: float | None = None
+    history: bool = False
+    start: Any = None
+
+    def smaller(self) -> "RunRequest | None":
+        """Return the same with a smaller setting."""
+        smaller = {"best": "balanced", "balanced": "fast"}.get(self.quality)
+        return None if smaller is None else replace(self, quality=smaller)
 
     def __post_init__(self) -> None:
         if self.preview_interval is not None and not self.preview_interval > 0:
@@ -60,5 +73,6 @@ class RunRequest:
             )
         if self.seed < 0:
             raise SettingsError(f"Got seed {self.seed}; wanted 0 or more. Choose another seed.")
-        object.__setattr__(self, "image", np.array(self.image))
+        if not hasattr(self.image, "dask"):
+            object.__setattr__(self, "image", np.array(self.image))
         object.__setattr__(self, "mask", np.array(self.mask, dtype=bool))
