@@ -29,9 +29,19 @@ class HeldTask:
                 index=index, n_steps=self.n_steps, loss=1 / index, window=2, n_windows=7
             )
 
+    @property
+    def mask(self) -> np.ndarray:
+        """As large as the image."""
+        image, mask = np.asarray(self.request.image), self.request.mask
+        return np.broadcast_to(mask if image.ndim == mask.ndim else mask[..., None], image.shape)
+
     def preview(self) -> np.ndarray:
-        image = self.request.image.copy()
-        image[self.request.mask] = image[~self.request.mask].mean(axis=0)
+        image = np.array(self.request.image)
+        planes = image[None] if self.request.planes == "one" else image
+        masks = self.mask[None] if self.request.planes == "one" else self.mask
+        for plane, mask in zip(planes, masks, strict=True):
+            if mask.any():
+                plane[mask] = plane[~mask].mean()
         return image
 
     def result(self) -> Any:
@@ -39,7 +49,9 @@ class HeldTask:
             image=self.preview(),
             invented=self.request.mask,
             uncertainty=np.where(self.request.mask, 2.5, 0).astype(np.float32),
+            residual=np.where(self.mask, 0, -1.5).astype(np.float32),
             history=(1.0, 0.5),
+            codes=None,
             recipe={"task": "inpaint", "seed": self.request.seed},
         )
 
@@ -78,6 +90,13 @@ def priors(prior_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Offer the tiny priors as the user's own."""
     monkeypatch.setenv("NAPARI_MGANPRIOR_PRIORS", str(prior_folder))
     return prior_folder
+
+
+@pytest.fixture(autouse=True)
+def settings_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the form's settings away from the user's home."""
+    monkeypatch.setenv("NAPARI_MGANPRIOR_CONFIG", str(tmp_path / "config"))
+    return tmp_path / "config"
 
 
 @pytest.fixture

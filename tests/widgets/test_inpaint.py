@@ -71,8 +71,7 @@ def test_the_form_reaches_the_run(setup, held, qtbot):
     viewer, widget = setup
     viewer.layers["holes"].data[0, 0] = 4
     fields = widget.fields
-    fields.which.value = "one label:"
-    fields.label.value = 4
+    fields.labels_used.value = "4"
     fields.prior.value = "tiny16"
     fields.quality.value = "best"
     fields.estimate.value = True
@@ -103,9 +102,10 @@ def test_every_field_and_button_explains_itself(setup):
     _, widget = setup
     fields = widget.fields
     for field in (
-        fields.image, fields.labels, fields.new, fields.which, fields.label, fields.prior,
-        fields.quality, fields.zoom, fields.estimate, fields.seed, fields.device, fields.mark,
-        fields.preview, fields.uncertainty, fields.reference,
+        fields.image, fields.labels, fields.new, fields.prior, fields.quality,
+        fields.labels_used, fields.invert, fields.grow, fields.feather, fields.scope,
+        fields.region, fields.zoom, fields.estimate, fields.seed, fields.device, fields.mark,
+        fields.preview, fields.uncertainty, fields.residual, fields.history, fields.reference,
     ):  # fmt: skip
         assert len(field.tooltip) > 15
     panel = widget.panel
@@ -174,23 +174,13 @@ def test_the_buttons_follow_the_run(setup, held, qtbot):
     widget.run()
     held.let(1)
     running(qtbot, widget)
-    assert not panel.run_button.isEnabled()
+    assert panel.run_button.isEnabled()
+    assert panel.run_button.text() == "Queue"
     assert all(button.isEnabled() for button in steer)
     held.let(2)
     idle(qtbot, widget)
     assert panel.run_button.isEnabled()
     assert not any(button.isEnabled() for button in steer)
-
-
-def test_run_twice_says_so_and_the_first_goes_on(setup, held, qtbot):
-    viewer, widget = setup
-    widget.run()
-    widget.run()
-    assert "one at a time" in widget.panel.status.text()
-    held.let()
-    idle(qtbot, widget)
-    assert len(held.requests) == 1
-    assert names(viewer).count("cells inpainted") == 1
 
 
 def test_a_second_result_takes_a_name_of_its_own(setup, held, qtbot):

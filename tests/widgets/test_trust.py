@@ -6,15 +6,16 @@ from qtpy.QtCore import QCoreApplication, QEvent
 
 from napari_mganprior.metrics import psnr_in, ssim_in
 from napari_mganprior.widgets.blink import BlinkButton
-from napari_mganprior.widgets.inputs import take_inputs
+from napari_mganprior.widgets.inputs import Choice, take_inputs
 from napari_mganprior.widgets.reference import compare, take_reference
-from napari_mganprior.widgets.results import METADATA_KEY, add_uncertainty
+from napari_mganprior.widgets.results import METADATA_KEY
+from napari_mganprior.widgets.trust_layers import add_uncertainty
 
 
 def test_uncertainty_lies_over_its_image_and_hides_no_measured_pixel(model):
     image = model.add_image(np.ones((3, 9, 8)), name="cells", scale=(2, 0.5, 0.5))
     labels = model.add_labels(np.eye(9, 8, dtype=int), scale=(0.5, 0.5))
-    inputs = take_inputs(image, labels, None, model.dims)
+    inputs = take_inputs(Choice(image=image, damage=labels), model)
     spread = np.zeros((9, 8), np.float32)
     spread[2, 2] = 3
     layer = add_uncertainty(model, inputs, spread, "cells inpainted")
@@ -51,7 +52,7 @@ def test_without_a_range_of_values_there_is_no_figure(value):
 def test_of_a_reference_stack_the_slice_on_screen_counts(model):
     truth = model.add_image(np.arange(4 * 9 * 8.0).reshape(4, 9, 8))
     model.dims.set_point(0, 3)
-    assert np.array_equal(take_reference(truth, model.dims), truth.data[3])
+    assert np.array_equal(take_reference(truth, model.dims), truth.data[3:4])
 
 
 pytestmark = pytest.mark.gui

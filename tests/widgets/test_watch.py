@@ -9,7 +9,7 @@ from qtpy.QtCore import QCoreApplication, QEvent
 
 from napari_mganprior.runs import Progress
 from napari_mganprior.widgets.loss_curve import LossCurve
-from napari_mganprior.widgets.run_panel import _Pace
+from napari_mganprior.widgets.pace import Pace
 
 pytestmark = pytest.mark.gui
 
@@ -23,7 +23,7 @@ def news(index, window, elapsed):
 
 def test_a_window_that_ends_early_does_not_make_the_run_look_fast():
     """Law: the pace counts steps that were made, not those that were skipped."""
-    pace = _Pace()
+    pace = Pace()
     assert pace.tell(news(1, 1, 0.5)) == ""
     assert pace.tell(news(11, 1, 2.5)) == "5 steps a second"
     assert pace.tell(news(51, 2, 3.0)) == "5 steps a second"

@@ -14,7 +14,7 @@ from napari_mganprior.errors import MaskError
 from napari_mganprior.widgets.outlines import check_axes, locate
 from napari_mganprior.widgets.planes import Plane, to_world
 
-__all__ = ["IN_VIEW", "WHOLE", "Region", "find_region"]
+__all__ = ["IN_VIEW", "WHOLE", "Region", "camera_of", "find_region"]
 
 WHOLE, IN_VIEW = "all", "view"
 Region = tuple[int, int, int, int]
@@ -67,6 +67,12 @@ def find_region(
     return region
 
 
+def camera_of(viewer: ViewerModel) -> Any:
+    """Return the camera, which moved in napari 0.9."""
+    scene: Any = getattr(viewer, "scene", None)
+    return viewer.camera if scene is None else scene.camera
+
+
 def _rectangle(image: Image, plane: Plane, shapes: Shapes) -> NDArray[np.float64]:
     check_axes(image, shapes)
     chosen = sorted(shapes.selected_data) or list(range(shapes.nshapes))
@@ -87,8 +93,8 @@ def _view(image: Image, plane: Plane, viewer: ViewerModel) -> NDArray[np.float64
     size = _canvas_size(viewer)
     if size is None:
         return _corners_drawn(image)[:, plane.axes]
-    half = np.asarray(size) / (2 * viewer.camera.zoom)
-    centre = np.asarray(viewer.camera.center[-2:])
+    half = np.asarray(size) / (2 * camera_of(viewer).zoom)
+    centre = np.asarray(camera_of(viewer).center[-2:])
     sides = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) * half + centre
     ours = to_world(image)
     world = np.tile(np.asarray(ours(np.asarray(plane.point, dtype=float))), (4, 1))

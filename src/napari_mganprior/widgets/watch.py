@@ -7,6 +7,8 @@ from weakref import WeakMethod
 from napari.components import ViewerModel
 from napari.layers.base import Layer
 
+from napari_mganprior.widgets.region import camera_of
+
 __all__ = ["ViewerWatch"]
 
 _LAYER_EVENTS = (
@@ -67,7 +69,7 @@ class ViewerWatch:
             emitter.connect(self._on_values)
         for emitter in self._view_emitters:
             emitter.disconnect(self._on_values)
-        camera = self._viewer.camera.events
+        camera = camera_of(self._viewer).events
         self._view_emitters = (camera.center, camera.zoom) if view else ()
         for emitter in self._view_emitters:
             emitter.connect(self._on_values)
