@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_mganprior.runs import RunRequest
+from napari_mganprior.runs import RunRequest, RunState
 from napari_mganprior.widgets.inpaint import InpaintWidget
 
 
@@ -63,9 +63,12 @@ class Held:
         self.gate = threading.Semaphore(0)
         self.requests: list[RunRequest] = []
         self.n_steps = 3
+        self.fail: Exception | None = None
 
     def __call__(self, request: RunRequest) -> HeldTask:
         self.requests.append(request)
+        if self.fail is not None:
+            raise self.fail
         return HeldTask(request, self.gate, self.n_steps)
 
     def let(self, steps: int = 3) -> None:
@@ -134,6 +137,16 @@ class Window:
 
     def idle(self) -> None:
         self.qtbot.waitUntil(lambda: not self.widget.controller.busy, timeout=10_000)
+
+    def running(self) -> None:
+        """Let one step through and wait until its run is under way."""
+        self.held.let(1)
+        state = self.widget.controller
+        self.qtbot.waitUntil(lambda: state.state is RunState.RUNNING, timeout=10_000)
+
+    def until(self, *names: str) -> None:
+        """Wait until there are layers of these names."""
+        self.qtbot.waitUntil(lambda: set(names) <= set(self.names), timeout=10_000)
 
     def step(self, index: int) -> None:
         """Let one step through and wait for its news."""

@@ -424,28 +424,6 @@ def test_colours_go_through(make_napari_viewer, open_widget, held, qtbot):
     assert result.data.shape == (20, 16, 3)
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_nothing_is_cut_off_or_scrolled_on_a_small_screen(
-    make_napari_viewer, open_widget, held, qtbot, theme
-):
-    """At 1366 x 768 all fields and buttons are in sight, whatever the layers are called."""
-    viewer = make_napari_viewer(show=True)
-    viewer.theme = theme
-    viewer.window.resize(1366, 768)
-    viewer.add_image(np.ones((20, 16)), name="a very long name " * 5)
-    viewer.add_labels(np.eye(20, 16, dtype=int), name="another very long name " * 5)
-    widget = open_widget(viewer, held)
-    qtbot.wait(300)
-    scroll = widget.fields.parent().parent()
-    assert scroll.verticalScrollBar().maximum() == 0
-    assert scroll.horizontalScrollBar().maximum() == 0
-    bottom = widget.panel.mapTo(widget, widget.panel.rect().bottomLeft()).y()
-    assert bottom <= widget.height()
-    assert widget.width() < 480
-    for button in (widget.panel.run_button, widget.panel.stop_button):
-        assert button.width() >= button.minimumSizeHint().width()
-
-
 def test_opening_the_widget_imports_no_torch():
     code = (
         "import sys, numpy as np, napari\n"
