@@ -229,8 +229,7 @@ class InpaintFields(QWidget):
                 ),
                 "Layers": (
                     ("Reference", [self.reference]),
-                    ("", [self.mark, self.uncertainty, self.residual]),
-                    ("", [self.preview, self.history]),
+                    ("", [self.mark, self.uncertainty, self.residual, self.preview, self.history]),
                 ),
             }
         )

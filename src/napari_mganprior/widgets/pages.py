@@ -5,12 +5,23 @@ from typing import Any
 
 from magicgui.widgets import ComboBox
 from magicgui.widgets.bases import Widget
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QTabWidget, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QTabWidget,
+    QWidget,
+)
 
 __all__ = ["lay_out_form", "lay_out_pages", "may_be_cut"]
 
 Row = tuple[Any, ...]
-"""The label, the fields, the first of which is stretched, and maybe a unit."""
+"""The label, the fields, the first of which is stretched, and maybe a unit; tick boxes without a
+label stand in columns.
+"""
+_COLUMNS = 3
 
 
 def may_be_cut(*boxes: ComboBox) -> None:
@@ -66,15 +77,24 @@ def lay_out_form(
     # Otherwise macOS keeps the fields at their narrowest.
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for text, fields, *unit in rows:
-        row = _row(fields, unit)
         if text:
             label = QLabel(text)
             label.setToolTip(fields[0].tooltip)
-            form.addRow(label, row)
+            form.addRow(label, _row(fields, unit))
         else:
-            form.addRow(row)
+            form.addRow(_ticks(fields))
     if below is not None:
         form.addRow(below)
+
+
+def _ticks(fields: Sequence[Widget]) -> QWidget:
+    block = QWidget()
+    layout = QGridLayout(block)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    for at, field in enumerate(fields):
+        layout.addWidget(field.native, *divmod(at, _COLUMNS))
+    return block
 
 
 def _row(fields: Sequence[Widget], unit: Sequence[str]) -> QWidget:
