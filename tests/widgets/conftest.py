@@ -155,17 +155,31 @@ class Window:
         self.qtbot.waitUntil(lambda: text in self.widget.panel.numbers.text(), timeout=10_000)
 
 
-@pytest.fixture
-def window(make_napari_viewer: Any, open_widget: Any, held: Held, qtbot: Any) -> Window:
-    viewer = make_napari_viewer()
+def _fill(viewer: Any) -> None:
     image = np.full((20, 16), 7, np.uint16)
     mask = np.zeros(image.shape, np.uint8)
     mask[4:8, 4:8] = 1
     viewer.add_image(image, name="cells", scale=(0.5, 0.5))
     viewer.add_labels(mask, name="holes", scale=(0.5, 0.5))
+
+
+@pytest.fixture
+def window(make_napari_viewer: Any, open_widget: Any, held: Held, qtbot: Any) -> Window:
+    viewer = make_napari_viewer()
+    _fill(viewer)
     widget = open_widget(viewer, held)
     assert widget.check() == ""
     return Window(viewer, widget, held, qtbot)
+
+
+@pytest.fixture
+def bench(model: ViewerModel, held: Held, qtbot: Any) -> Window:
+    """Return the same without napari's window, which takes long to open."""
+    _fill(model)
+    widget = InpaintWidget(model, held)
+    qtbot.addWidget(widget)
+    assert widget.check() == ""
+    return Window(model, widget, held, qtbot)
 
 
 @pytest.fixture(autouse=True)

@@ -123,18 +123,14 @@ def test_the_recipe_is_kept_with_the_layers_names(model):
             "image": "cells",
             "mask": "holes",
             "region": "all",
+            "kind": "labels",
+            "labels": "all",
+            "invert": False,
+            "scope": "slice",
             "damage_labels": "all",
             "slice": [None, None],
         },
-        "damage": {
-            "from": "labels",
-            "labels": "all",
-            "invert": False,
-            "grow": 0,
-            "feather": 0,
-            "scope": "slice",
-            "region": None,
-        },
+        "damage": {"grow": 0, "feather": 0, "region": None},
     }
     recipe["config"]["n_codes"] = 4
     assert kept["config"]["n_codes"] == 3

@@ -55,7 +55,7 @@ def test_all_slices_of_a_stack_are_taken_in_order_and_lie_over_it(model, order, 
     for corner in ((0, 0, 0), (4, 8, 7)):
         assert np.allclose(result.data_to_world(corner), image.data_to_world(corner))
     assert result.metadata[METADATA_KEY]["layers"]["slice"] == [None, None, None]
-    assert result.metadata[METADATA_KEY]["damage"]["scope"] == scope
+    assert result.metadata[METADATA_KEY]["layers"]["scope"] == scope
 
 
 @pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")
@@ -178,13 +178,16 @@ def test_a_stack_says_what_is_wrong_with_it(model):
     empty = model.add_labels(np.zeros((4, 9, 8), int), name="empty")
     full = model.add_labels(holes(4, 9, 8), name="full")
     full.data[2] = 1
+    every = model.add_labels(np.ones((4, 9, 8), int), name="every")
+    every.data[1] = 0
     short = model.add_labels(holes(3, 9, 8), name="short")
 
     def says(layer):
         return check_inputs(Choice(image=image, damage=layer, scope="slices"), model)
 
     assert says(empty).startswith("No labelled pixels in 'empty' in any slice; wanted some.")
-    assert "cover the whole picture of slice 2; wanted" in says(full)
+    assert says(full) == ""  # the others can be restored
+    assert "cover the whole picture in every slice they are in; wanted" in says(every)
     assert "'short' is 3 x 9 x 8 pixels, 'stack' 4 x 9 x 8; wanted the same" in says(short)
 
 
@@ -224,6 +227,15 @@ def test_every_layer_of_a_stack_lies_over_the_whole_stack(model, shape, rgb, sco
         ))  # fmt: skip
     assert np.array_equal(invented.data > 0, holes(*spatial) > 0)
     assert f"{int(holes(*spatial).sum())} of its pixels are invented" in said
+
+
+def test_planes_that_were_left_are_counted(model):
+    _, inputs = taken(model, numbered(4, 9, 8), holes(4, 9, 8), "slices")
+    done = Done(inputs)
+    done.recipe = {"planes": {"n": 4, "skipped": {"1": "a blank slice"}}}
+    assert "1 plane is as before; the recipe says why." in show_result(
+        model, inputs, done, Wanted()
+    )[1]  # fmt: skip
 
 
 def test_a_stack_is_compared_plane_by_plane(model):

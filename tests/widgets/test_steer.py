@@ -42,29 +42,29 @@ def test_run_while_busy_waits_and_then_runs(window):
     assert "waiting" not in window.said
 
 
-def test_a_waiting_run_keeps_what_was_chosen_when_it_was_queued(window):
-    viewer, fields = window.viewer, window.widget.fields
+def test_a_waiting_run_keeps_what_was_chosen_when_it_was_queued(bench):
+    viewer, fields = bench.viewer, bench.widget.fields
     viewer.add_image(np.full((3, 20, 16), 9.0), name="stack")
-    window.widget.run()
+    bench.widget.run()
     fields.image.value = viewer.layers["stack"]
     flat = viewer.add_labels(np.eye(20, 16, dtype=int), name="lines")
     fields.choose(flat)
     fields.mark.value = False
     viewer.dims.set_point(0, 2)
-    window.widget.run()
+    bench.widget.run()
     viewer.dims.set_point(0, 0)
     fields.image.value = viewer.layers["cells"]
     fields.mark.value = True
     viewer.layers.remove("stack")
-    window.held.let(6)
-    window.until("stack inpainted")
-    window.idle()
+    bench.held.let(6)
+    bench.until("stack inpainted")
+    bench.idle()
     result = viewer.layers["stack inpainted"]
     assert result.data.shape == (1, 20, 16)
     assert result.translate[0] == 2
     assert result.metadata[METADATA_KEY]["layers"]["mask"] == "lines"
-    assert "cells inpainted: invented" in window.names
-    assert "stack inpainted: invented" not in window.names
+    assert "cells inpainted: invented" in bench.names
+    assert "stack inpainted: invented" not in bench.names
 
 
 def test_cancel_ends_the_run_under_way_only(window):
@@ -81,29 +81,29 @@ def test_cancel_ends_the_run_under_way_only(window):
     assert "cells inpainted 2" not in window.names
 
 
-def test_the_queue_is_dropped_and_the_run_under_way_goes_on(window):
+def test_the_queue_is_dropped_and_the_run_under_way_goes_on(bench):
     for _ in range(3):
-        window.widget.run()
-    window.widget.panel.drop_button.click()
-    assert window.widget.controller.waiting == 0
-    assert "waiting" not in window.said
-    window.held.let(3)
-    window.idle()
-    assert window.names.count("cells inpainted") == 1
-    assert len(window.held.requests) == 1
+        bench.widget.run()
+    bench.widget.panel.drop_button.click()
+    assert bench.widget.controller.waiting == 0
+    assert "waiting" not in bench.said
+    bench.held.let(3)
+    bench.idle()
+    assert bench.names.count("cells inpainted") == 1
+    assert len(bench.held.requests) == 1
 
 
-def test_a_run_can_be_queued_only_where_the_form_can_run(window):
-    window.widget.run()
-    window.viewer.layers["holes"].data[:] = 0
-    assert window.widget.check() != ""
-    button = window.widget.panel.run_button
+def test_a_run_can_be_queued_only_where_the_form_can_run(bench):
+    bench.widget.run()
+    bench.viewer.layers["holes"].data[:] = 0
+    assert bench.widget.check() != ""
+    button = bench.widget.panel.run_button
     assert not button.isEnabled()
     assert "No labelled pixels" in button.toolTip()
-    window.widget.run()
-    assert window.widget.controller.waiting == 0
-    window.held.let(3)
-    window.idle()
+    bench.widget.run()
+    assert bench.widget.controller.waiting == 0
+    bench.held.let(3)
+    bench.idle()
 
 
 @pytest.mark.parametrize("stopped", [False, True])
@@ -139,19 +139,19 @@ def test_continue_goes_on_from_the_last_result(window, stopped):
 
 
 @pytest.mark.parametrize("end", ["cancel", "fail"])
-def test_without_a_result_there_is_nothing_to_continue(window, end, shown):
-    window.run()
+def test_without_a_result_there_is_nothing_to_continue(bench, end, shown):
+    bench.run()
     if end == "fail":
-        window.held.fail = ValueError("no")
-    window.widget.run()
+        bench.held.fail = ValueError("no")
+    bench.widget.run()
     if end == "cancel":
-        window.running()
-        window.widget.controller.cancel()
-    window.held.let(3)
-    window.idle()
-    assert not window.widget.continue_button.isEnabled()
-    window.widget.go_on()
-    assert not window.widget.controller.busy
+        bench.running()
+        bench.widget.controller.cancel()
+    bench.held.let(3)
+    bench.idle()
+    assert not bench.widget.continue_button.isEnabled()
+    bench.widget.go_on()
+    assert not bench.widget.controller.busy
 
 
 @pytest.mark.parametrize("how", ["dock", "window"])
@@ -204,122 +204,122 @@ def visible(window):
     ]
 
 
-def test_out_of_memory_offers_one_press_to_try_again(window, shown):
-    assert visible(window) == []
-    window.widget.fields.quality.value = "best"
-    window.held.fail = OutOfMemoryError("Got 9 GiB; wanted 20.")
-    window.widget.run()
-    window.idle()
+def test_out_of_memory_offers_one_press_to_try_again(bench, shown):
+    assert visible(bench) == []
+    bench.widget.fields.quality.value = "best"
+    bench.held.fail = OutOfMemoryError("Got 9 GiB; wanted 20.")
+    bench.widget.run()
+    bench.idle()
     assert shown == ["Got 9 GiB; wanted 20."]
-    assert window.said == "Got 9 GiB; wanted 20."
-    assert visible(window) == ["Retry smaller", "Retry on CPU"]
-    window.held.fail = None
-    window.viewer.layers.remove("cells")
-    window.widget.panel.retry.cpu_button.click()
-    assert visible(window) == []
-    window.held.let(3)
-    window.until("cells inpainted")
-    window.idle()
-    first, second = window.held.requests
+    assert bench.said == "Got 9 GiB; wanted 20."
+    assert visible(bench) == ["Retry smaller", "Retry on CPU"]
+    bench.held.fail = None
+    bench.viewer.layers.remove("cells")
+    bench.widget.panel.retry.cpu_button.click()
+    assert visible(bench) == []
+    bench.held.let(3)
+    bench.until("cells inpainted")
+    bench.idle()
+    first, second = bench.held.requests
     assert (second.device, second.quality) == ("cpu", "best")
     assert np.array_equal(first.image, second.image)
 
 
-def test_retry_smaller_asks_for_less_until_there_is_nothing_less(window, shown):
-    window.widget.fields.device.value = "cpu"
-    window.widget.fields.quality.value = "fast"
-    window.held.fail = OutOfMemoryError("Got 9 GiB; wanted 20.")
-    window.widget.run()
-    window.idle()
+def test_retry_smaller_asks_for_less_until_there_is_nothing_less(bench, shown):
+    bench.widget.fields.device.value = "cpu"
+    bench.widget.fields.quality.value = "fast"
+    bench.held.fail = OutOfMemoryError("Got 9 GiB; wanted 20.")
+    bench.widget.run()
+    bench.idle()
     presses = 0
-    while "Retry smaller" in visible(window):
-        assert visible(window) == ["Retry smaller"]  # it was on the CPU already
-        asked = window.held.requests[-1]
-        window.widget.panel.retry.smaller_button.click()
-        window.idle()
+    while "Retry smaller" in visible(bench):
+        assert visible(bench) == ["Retry smaller"]  # it was on the CPU already
+        asked = bench.held.requests[-1]
+        bench.widget.panel.retry.smaller_button.click()
+        bench.idle()
         presses += 1
-        assert window.held.requests[-1] is not asked
-        assert window.held.requests[-1].smaller() is not asked.smaller() or presses > 9
-    assert visible(window) == []
+        assert bench.held.requests[-1] is not asked
+        assert bench.held.requests[-1].smaller() is not asked.smaller() or presses > 9
+    assert visible(bench) == []
 
 
-def test_where_auto_was_the_cpu_the_cpu_is_not_offered(window, shown):
-    window.widget.fields.quality.value = "best"
-    window.held.fail = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 GB")
-    window.widget.run()
-    window.idle()
-    assert visible(window) == ["Retry smaller"]
+def test_where_auto_was_the_cpu_the_cpu_is_not_offered(bench, shown):
+    bench.widget.fields.quality.value = "best"
+    bench.held.fail = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 GB")
+    bench.widget.run()
+    bench.idle()
+    assert visible(bench) == ["Retry smaller"]
 
 
-def test_another_run_takes_the_retry_away(window, shown):
-    window.held.fail = OutOfMemoryError("Got 9 GiB; wanted 20.")
-    window.widget.run()
-    window.idle()
-    assert visible(window)
-    window.held.fail = None
-    window.run()
-    assert visible(window) == []
-    window.widget.retry_on_cpu()
-    window.widget.retry_smaller()
-    assert not window.widget.controller.busy
+def test_another_run_takes_the_retry_away(bench, shown):
+    bench.held.fail = OutOfMemoryError("Got 9 GiB; wanted 20.")
+    bench.widget.run()
+    bench.idle()
+    assert visible(bench)
+    bench.held.fail = None
+    bench.run()
+    assert visible(bench) == []
+    bench.widget.retry_on_cpu()
+    bench.widget.retry_smaller()
+    assert not bench.widget.controller.busy
 
 
-def test_any_other_error_offers_no_retry(window, shown):
-    window.held.fail = ValueError("no")
-    window.widget.run()
-    window.idle()
+def test_any_other_error_offers_no_retry(bench, shown):
+    bench.held.fail = ValueError("no")
+    bench.widget.run()
+    bench.idle()
     assert len(shown) == 1
-    assert visible(window) == []
+    assert visible(bench) == []
 
 
-def test_the_settings_of_a_run_are_remembered_and_come_back(window, qtbot):
+def test_the_settings_of_a_run_are_remembered_and_come_back(bench, qtbot):
     """Law: what recall returns is what remember was given."""
     kept = []
-    first = InpaintWidget(window.viewer, window.held, remember=kept.append, recall=dict)
+    first = InpaintWidget(bench.viewer, bench.held, remember=kept.append, recall=dict)
     qtbot.addWidget(first)
     first.fields.seed.value = 77
     first.fields.quality.value = "best"
     first.fields.estimate.value = True
     assert not kept
     first.run()
-    window.held.let(3)
+    bench.held.let(3)
     qtbot.waitUntil(lambda: not first.controller.busy, timeout=10_000)
     assert kept == [first.fields.state()]
-    second = InpaintWidget(window.viewer, window.held, recall=lambda: kept[0])
+    second = InpaintWidget(bench.viewer, bench.held, recall=lambda: kept[0])
     qtbot.addWidget(second)
     assert second.fields.state() == first.fields.state()
     assert second.fields.seed.value == 77
     assert not second.fields.zoom.enabled
 
 
-def test_a_result_is_announced_once_it_is_there(window):
+def test_a_result_is_announced_once_it_is_there(bench):
     heard = []
-    window.widget.result_added.connect(
-        lambda layer: heard.append((layer.name, layer in window.viewer.layers))
+    bench.widget.result_added.connect(
+        lambda layer: heard.append((layer.name, layer in bench.viewer.layers))
     )
-    window.run()
-    window.widget.run()
-    window.running()
-    window.widget.controller.cancel()
-    window.held.let(1)
-    window.idle()
+    bench.run()
+    bench.widget.run()
+    bench.running()
+    bench.widget.controller.cancel()
+    bench.held.let(1)
+    bench.idle()
     assert heard == [("cells inpainted", True)]
 
 
-def test_the_request_is_what_run_would_start(window):
-    window.widget.fields.grow.value = 3
-    window.widget.fields.feather.value = 2
-    window.widget.fields.history.value = True
-    request, inputs, wanted = window.widget.request()
-    assert not window.held.requests
+def test_the_request_is_what_run_would_start(bench):
+    bench.widget.fields.grow.value = 3
+    bench.widget.fields.feather.value = 2
+    bench.widget.fields.history.value = True
+    request, inputs, wanted = bench.widget.request()
+    assert not bench.held.requests
     assert (request.grow, request.feather, request.planes) == (3, 2, "one")
     assert request.region is None
     assert request.history
     assert wanted.history
     assert inputs.image is request.image
-    window.viewer.layers["holes"].data[:] = 0
+    bench.viewer.layers["holes"].data[:] = 0
     with pytest.raises(SettingsError, match="No labelled pixels in 'holes' here"):
-        window.widget.request()
+        bench.widget.request()
 
 
 def with_frames(result):
@@ -328,8 +328,8 @@ def with_frames(result):
     return SimpleNamespace(restoration=result.restoration, stopped=False, frames=frames)
 
 
-def test_every_layer_asked_for_is_added(window, monkeypatch):
-    fields = window.widget.fields
+def test_every_layer_asked_for_is_added(bench, monkeypatch):
+    fields = bench.widget.fields
     for box in (fields.uncertainty, fields.residual, fields.history):
         box.value = True
     monkeypatch.setattr(
@@ -338,20 +338,20 @@ def test_every_layer_asked_for_is_added(window, monkeypatch):
             viewer, inputs, with_frames(result), wanted
         ),
     )
-    window.run()
-    assert window.names[2:] == [
+    bench.run()
+    assert bench.names[2:] == [
         "cells inpainted",
         "cells inpainted: history",
         "cells inpainted: residual",
         "cells inpainted: uncertainty",
         "cells inpainted: invented",
     ]
-    assert window.viewer.layers["cells inpainted: history"].data.shape == (2, 20, 16)
-    assert window.viewer.layers["cells inpainted: residual"].contrast_limits == [-1.5, 1.5]
+    assert bench.viewer.layers["cells inpainted: history"].data.shape == (2, 20, 16)
+    assert bench.viewer.layers["cells inpainted: residual"].contrast_limits == [-1.5, 1.5]
 
 
-def test_all_slices_of_a_stack_reach_the_run_and_come_back(window):
-    viewer, fields = window.viewer, window.widget.fields
+def test_all_slices_of_a_stack_reach_the_run_and_come_back(bench):
+    viewer, fields = bench.viewer, bench.widget.fields
     stack = viewer.add_image(np.arange(3.0)[:, None, None] * np.ones((3, 20, 16)), name="stack")
     marks = viewer.add_shapes(
         [[[2, 2], [6, 9]]], shape_type="rectangle", name="marks", scale=(1, 1)
@@ -359,21 +359,21 @@ def test_all_slices_of_a_stack_reach_the_run_and_come_back(window):
     fields.image.value, fields.labels.value = stack, marks
     fields.scope.value = "slices"
     fields.preview.value = True
-    assert window.widget.check() == ""
-    assert window.said == "All 3 slices are restored, each from its neighbour."
-    window.widget.run()
-    window.held.let(1)
-    window.until("stack preview")
+    assert bench.widget.check() == ""
+    assert bench.said == "All 3 slices are restored, each from its neighbour."
+    bench.widget.run()
+    bench.held.let(1)
+    bench.until("stack preview")
     assert viewer.layers["stack preview"].data.shape == (3, 20, 16)
     viewer.dims.set_point(0, 1)
-    window.held.let(2)
-    window.idle()
-    (request,) = window.held.requests
+    bench.held.let(2)
+    bench.idle()
+    (request,) = bench.held.requests
     assert request.planes == "slices"
     assert request.mask.shape == (3, 20, 16)
     assert np.array_equal(viewer.layers["stack inpainted"].data, stack.data)
-    damage = viewer.layers["stack inpainted"].metadata[METADATA_KEY]["damage"]
-    assert (damage["from"], damage["scope"]) == ("shapes", "slices")
+    kept = viewer.layers["stack inpainted"].metadata[METADATA_KEY]["layers"]
+    assert (kept["kind"], kept["scope"], kept["slice"]) == ("shapes", "slices", [None] * 3)
 
 
 def test_the_region_in_view_follows_the_camera(window):
@@ -395,14 +395,14 @@ def test_the_region_in_view_follows_the_camera(window):
     assert widget.check() == ""
 
 
-def test_a_shape_drawn_is_seen_at_once(window):
-    viewer, widget = window.viewer, window.widget
+def test_a_shape_drawn_is_seen_at_once(bench):
+    viewer, widget = bench.viewer, bench.widget
     marks = viewer.add_shapes(ndim=2, name="marks")
     widget.fields.labels.value = marks
     assert not widget.fields.labels_used.enabled
-    window.qtbot.waitUntil(lambda: "No pixels under a shape" in window.said, timeout=5000)
+    bench.qtbot.waitUntil(lambda: "No pixels under a shape" in bench.said, timeout=5000)
     marks.add_rectangles([[2, 2], [6, 6]])
-    window.qtbot.waitUntil(widget.panel.run_button.isEnabled, timeout=5000)
+    bench.qtbot.waitUntil(widget.panel.run_button.isEnabled, timeout=5000)
 
 
 def test_the_theme_may_change_during_a_run(window):

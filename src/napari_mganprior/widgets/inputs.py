@@ -87,8 +87,9 @@ class Inputs:
         In pixels.
     names : dict
         Of the layers: "image", "mask"; where the region is "all", "view", or a layer's name.
-    damage : dict
-        How damage was chosen, JSON-able.
+    marked : dict
+        How the layer of damage was read and which planes were meant, JSON-able: "kind", "labels",
+        "invert", "scope".
     look : dict
         Keywords for `viewer.add_image` that put a result where the image is and make it look
         like it.
@@ -104,7 +105,7 @@ class Inputs:
     grow: int
     feather: int
     names: dict[str, str]
-    damage: dict[str, Any]
+    marked: dict[str, Any]
     look: dict[str, Any]
     place: dict[str, Any]
 
@@ -225,14 +226,11 @@ def take_inputs(choice: Choice, viewer: ViewerModel) -> Inputs:
             "mask": damage.name,
             "region": choice.region.name if isinstance(choice.region, Shapes) else choice.region,
         },
-        damage={
-            "from": "shapes" if isinstance(damage, Shapes) else "labels",
+        marked={
+            "kind": "shapes" if isinstance(damage, Shapes) else "labels",
             "labels": write_labels(ranges),
             "invert": choice.invert,
-            "grow": choice.grow,
-            "feather": choice.feather,
             "scope": choice.scope,
-            "region": None if region is None else list(region),
         },
         look={**place, **_look(image)},
         place=place,
@@ -251,9 +249,9 @@ def _look_at(mask: NDArray[np.bool_], region: Region | None, choice: Choice) -> 
         elif isinstance(damage, Shapes):
             do = "Draw a shape over the damage."
         return f"No {which} in '{damage.name}' {where}; wanted some. {do}"
-    full = np.atleast_1d(mask.all(axis=(-2, -1)))
-    if full.any():
-        of = f" of slice {int(np.argmax(full))}" if several else ""
+    full, touched = mask.all(axis=(-2, -1)), mask.any(axis=(-2, -1))
+    if np.array_equal(full, touched):  # of several, those that are covered whole stay as they are
+        of = " in every slice they are in" if several else ""
         return (
             f"The {which} in '{damage.name}' cover the whole picture{of}; wanted some measured "
             f"pixels beside them. {'Mark' if choice.invert else 'Erase'} where the picture is "

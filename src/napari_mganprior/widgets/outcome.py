@@ -94,5 +94,12 @@ def show_result(
     viewer.layers.selection.active = layer
     return tuple(layers), (
         f"{'Stopped early' if result.stopped else 'Done'}: '{layer.name}' is there; "
-        f"{int(invented.sum())} of its pixels are invented.{said}"
+        f"{int(invented.sum())} of its pixels are invented.{_skipped(recipe)}{said}"
     )
+
+
+def _skipped(recipe: dict[str, Any]) -> str:
+    n = len((recipe.get("planes") or {}).get("skipped") or ())
+    if not n:
+        return ""
+    return f" {n} {'plane is' if n == 1 else 'planes are'} as before; the recipe says why."

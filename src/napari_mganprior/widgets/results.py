@@ -77,14 +77,19 @@ def add_result(
         **recipe,
         "layers": {
             **inputs.names,
-            "damage_labels": _labels_as_number(inputs.damage["labels"]),
+            **inputs.marked,
+            "damage_labels": _labels_as_number(inputs.marked["labels"]),
             "slice": [
                 None if inputs.cut.every or axis in inputs.plane.axes else at
                 for axis, at in enumerate(inputs.plane.point)
             ],
         },
-        # The engine may say more about it.
-        "damage": {**recipe.get("damage", {}), **inputs.damage},
+        "damage": {
+            "grow": inputs.grow,
+            "feather": inputs.feather,
+            "region": None if inputs.region is None else list(inputs.region),
+            **recipe.get("damage", {}),  # the engine knows best
+        },
     }
     return viewer.add_image(
         in_layer(inputs, image),
