@@ -3,10 +3,17 @@ PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
 WHEEL_VENV ?= .wheel-venv
+OLDEST_VENV ?= .venv-oldest
+# the oldest numpy and scipy have no wheels for later ones
+OLDEST_PYTHON ?= $(shell command -v python3.11 || echo $(PYTHON))
 ARGS ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+OLDEST_STAMP := $(OLDEST_VENV)/.installed
+# what stands between napari's versions and us
+OLDEST_TESTS := tests/test_settings.py tests/widgets/test_manifest.py tests/widgets/test_find.py \
+	tests/widgets/test_real_run.py
 # a window needs a screen: a virtual one where there is none
 SCREEN := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,$(if $(filter Linux,$(shell uname -s)),xvfb-run -a -s '-screen 0 1366x768x24' ))
 SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 libxcb-cursor0 \
@@ -15,7 +22,7 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv system lint format test test-fast coverage demo prior-nuclei bench-inpaint \
+.PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei bench-inpaint \
 	bench-reference screenshots samples build wheel-check clean
 
 help:  ## print this list
@@ -66,6 +73,19 @@ test: $(STAMP) system  ## every test and docstring example (ARGS='-k name' narro
 test-fast: $(STAMP) system  ## the tests without the slow ones and without windows
 	$(SCREEN)$(BIN)/python -m pytest -m 'not slow and not gui' $(ARGS)
 
+test-oldest: $(OLDEST_STAMP) system  ## menus, widget and a run with the oldest napari and libraries allowed
+	# old libraries are full of warnings; they fail in `make test`
+	$(SCREEN)$(OLDEST_VENV)/bin/python -m pytest -W ignore \
+		$(OLDEST_TESTS) $(ARGS)
+
+$(OLDEST_STAMP): setup.cfg constraints.txt .ci/oldest.py
+	test -x $(OLDEST_VENV)/bin/python || $(OLDEST_PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/python .ci/oldest.py > $(OLDEST_VENV)/oldest.txt
+	$(OLDEST_VENV)/bin/python -m pip install -q -c constraints.txt torch
+	$(OLDEST_VENV)/bin/python -m pip install -q -c $(OLDEST_VENV)/oldest.txt -e '.[all]' \
+		pytest pytest-qt pytest-timeout
+	touch $@
+
 coverage: $(STAMP) system  ## what the tests do not reach
 	$(SCREEN)$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
@@ -100,5 +120,5 @@ wheel-check: build system  ## the wheel alone in a fresh environment: manifest, 
 	$(SCREEN)$(WHEEL_VENV)/bin/python -I .ci/check_wheel.py dist/*.whl $(ARGS)
 
 clean:  ## remove what make made, .venv included; training runs stay
-	rm -rf $(VENV) $(WHEEL_VENV) build dist .demo .bench .coverage .mypy_cache .ruff_cache \
+	rm -rf $(VENV) $(WHEEL_VENV) $(OLDEST_VENV) build dist .demo .bench .coverage .mypy_cache .ruff_cache \
 		.pytest_cache .import_linter_cache src/*.egg-info

@@ -39,6 +39,16 @@ def _write_prior(
     return path
 
 
+@pytest.fixture(autouse=True)
+def settings_folder(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Return a folder for preferences and last settings, so that the user's are left alone."""
+    folder = tmp_path_factory.mktemp("settings")
+    monkeypatch.setenv("NAPARI_MGANPRIOR_CONFIG", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def prior_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the three tiny priors: tiny, tiny16 and tinyrgb."""

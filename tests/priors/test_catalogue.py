@@ -15,6 +15,7 @@ from napari_mganprior.priors import (
     read_entry,
     user_folder,
 )
+from napari_mganprior.settings import Preferences, save_preferences
 
 
 @pytest.fixture
@@ -88,3 +89,10 @@ def test_the_users_folder_need_not_exist(tmp_path, monkeypatch, bundled):
     monkeypatch.delenv("NAPARI_MGANPRIOR_PRIORS")
     assert user_folder().parts[-1] == "priors"
     assert "napari-mganprior" in user_folder().parts
+
+
+def test_the_preferred_cache_folder_holds_the_priors(monkeypatch, tmp_path):
+    monkeypatch.delenv("NAPARI_MGANPRIOR_PRIORS", raising=False)
+    monkeypatch.setenv("NAPARI_MGANPRIOR_CONFIG", str(tmp_path / "config"))
+    save_preferences(Preferences(cache_folder=str(tmp_path / "cache")))
+    assert user_folder() == tmp_path / "cache" / "priors"

@@ -96,10 +96,18 @@ def priors(prior_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def settings_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep the form's settings away from the user's home."""
-    monkeypatch.setenv("NAPARI_MGANPRIOR_CONFIG", str(tmp_path / "config"))
-    return tmp_path / "config"
+def napari_page(settings_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Keep what napari's Preferences store for us beside our own settings of the test."""
+    from napari import settings
+
+    path = settings_folder / "napari-mganprior.yaml"
+    if hasattr(settings, "get_plugin_settings"):  # napari 0.9
+        monkeypatch.setattr(settings, "_CFG_PATH", str(path.with_name("napari.yaml")))
+        settings._clear_plugin_settings_cache()
+        yield path
+        settings._clear_plugin_settings_cache()
+    else:
+        yield path
 
 
 @pytest.fixture

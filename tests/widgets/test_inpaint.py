@@ -37,6 +37,12 @@ def setup(make_napari_viewer, open_widget, held, qtbot):
     return viewer, widget
 
 
+@pytest.fixture
+def desk(bench):
+    """Return a viewer and the widget without napari's window."""
+    return bench.viewer, bench.widget
+
+
 def names(viewer):
     return [layer.name for layer in viewer.layers]
 
@@ -67,8 +73,8 @@ def test_run_adds_the_result_over_the_image(setup, held, qtbot):
     assert widget.panel.run_button.isEnabled()
 
 
-def test_the_form_reaches_the_run(setup, held, qtbot):
-    viewer, widget = setup
+def test_the_form_reaches_the_run(desk, held, qtbot):
+    viewer, widget = desk
     viewer.layers["holes"].data[0, 0] = 4
     fields = widget.fields
     fields.labels_used.value = "4"
@@ -90,16 +96,16 @@ def test_the_form_reaches_the_run(setup, held, qtbot):
     assert viewer.layers[-1].metadata[METADATA_KEY]["layers"]["damage_labels"] == 4
 
 
-def test_the_tooltip_of_a_prior_names_its_hash(setup):
-    _, widget = setup
+def test_the_tooltip_of_a_prior_names_its_hash(desk):
+    _, widget = desk
     widget.fields.prior.value = "tiny16"
     tip = widget.fields.prior.tooltip
     assert "tiny16.safetensors, sha256 " in tip
     assert len(tip.split("sha256 ")[1]) == 64
 
 
-def test_every_field_and_button_explains_itself(setup):
-    _, widget = setup
+def test_every_field_and_button_explains_itself(desk):
+    _, widget = desk
     fields = widget.fields
     for field in (
         fields.image, fields.labels, fields.new, fields.prior, fields.quality,
@@ -139,8 +145,8 @@ def test_cancel_leaves_nothing_behind(setup, held, qtbot):
     assert widget.panel.run_button.isEnabled()
 
 
-def test_pause_and_resume(setup, held, qtbot):
-    viewer, widget = setup
+def test_pause_and_resume(desk, held, qtbot):
+    viewer, widget = desk
     widget.run()
     held.let(1)
     running(qtbot, widget)
@@ -153,8 +159,8 @@ def test_pause_and_resume(setup, held, qtbot):
     assert "cells inpainted" in names(viewer)
 
 
-def test_progress_names_step_loss_and_time_left(setup, held, qtbot):
-    _, widget = setup
+def test_progress_names_step_loss_and_time_left(desk, held, qtbot):
+    _, widget = desk
     widget.run()
     held.let(2)
     qtbot.waitUntil(lambda: "step 2 of 3" in widget.panel.numbers.text(), timeout=10_000)
@@ -165,8 +171,8 @@ def test_progress_names_step_loss_and_time_left(setup, held, qtbot):
     idle(qtbot, widget)
 
 
-def test_the_buttons_follow_the_run(setup, held, qtbot):
-    _, widget = setup
+def test_the_buttons_follow_the_run(desk, held, qtbot):
+    _, widget = desk
     panel = widget.panel
     steer = (panel.pause_button, panel.stop_button, panel.cancel_button)
     assert panel.run_button.isEnabled()
@@ -183,8 +189,8 @@ def test_the_buttons_follow_the_run(setup, held, qtbot):
     assert not any(button.isEnabled() for button in steer)
 
 
-def test_a_second_result_takes_a_name_of_its_own(setup, held, qtbot):
-    viewer, widget = setup
+def test_a_second_result_takes_a_name_of_its_own(desk, held, qtbot):
+    viewer, widget = desk
     for _ in range(2):
         widget.run()
         held.let()
@@ -220,8 +226,8 @@ def test_a_layer_renamed_during_the_run_stays_chosen(setup, held, qtbot):
     assert "cells inpainted" in names(viewer)
 
 
-def test_painting_during_the_run_does_not_reach_it(setup, held, qtbot):
-    viewer, widget = setup
+def test_painting_during_the_run_does_not_reach_it(desk, held, qtbot):
+    viewer, widget = desk
     widget.run()
     viewer.layers["holes"].data[:] = 1
     viewer.layers["cells"].data[:] = 0
@@ -344,8 +350,8 @@ def test_the_active_layer_is_the_first_choice(make_napari_viewer, open_widget, h
     assert open_widget(viewer, held).fields.image.value is b
 
 
-def test_a_prior_put_into_the_folder_is_offered_when_one_looks(setup, priors, tmp_path):
-    _, widget = setup
+def test_a_prior_put_into_the_folder_is_offered_when_one_looks(desk, priors, tmp_path):
+    _, widget = desk
     new = priors / "late.safetensors"
     new.write_bytes(b"")
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_mganprior.errors import PriorError
+from napari_mganprior.settings import cache_folder, load_preferences
 
 if TYPE_CHECKING:  # it imports torch, and names must be cheap to list
     from napari_mganprior.generators.checkpoint import PriorCard
@@ -52,10 +53,14 @@ class PriorEntry:
 def user_folder() -> Path:
     """Return the folder of the user's own priors, which need not exist.
 
-    The environment variable ``NAPARI_MGANPRIOR_PRIORS`` names another one.
+    The environment variable ``NAPARI_MGANPRIOR_PRIORS`` names another one; so does the
+    preference ``cache_folder``, whose ``priors`` it then is.
     """
     if folder := os.environ.get(_FOLDER_VARIABLE):
         return Path(folder).expanduser()
+    preferences = load_preferences()
+    if preferences.cache_folder:
+        return cache_folder(preferences) / "priors"
     from platformdirs import user_data_path
 
     return user_data_path("napari-mganprior", appauthor=False) / "priors"

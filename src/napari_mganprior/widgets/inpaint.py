@@ -1,5 +1,6 @@
 """The dock widget "Inpaint": mark damage, press Run, get the picture restored."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from napari_mganprior.errors import MGANPriorError, OutOfMemoryError, SettingsEr
 from napari_mganprior.priors import user_folder
 from napari_mganprior.runs import OpenTask, RunController, RunRequest, RunResult
 from napari_mganprior.runs.job import open_inpainting
+from napari_mganprior.settings import recall, remember
 from napari_mganprior.widgets.activity import Activity
 from napari_mganprior.widgets.blink import BlinkButton, Showing
 from napari_mganprior.widgets.fields import InpaintFields
@@ -23,7 +25,6 @@ from napari_mganprior.widgets.inputs import (
     describe_choice,
     take_inputs,
 )
-from napari_mganprior.widgets.memory import Recall, Remember, recall_form, remember_form
 from napari_mganprior.widgets.orders import Order, Orders
 from napari_mganprior.widgets.outcome import Wanted, show_result
 from napari_mganprior.widgets.preview import LivePreview
@@ -37,6 +38,7 @@ from napari_mganprior.widgets.watch import ViewerWatch
 
 __all__ = ["InpaintWidget"]
 
+_TASK = "inpaint"
 _CHECK_MS = 150
 _PREVIEW_SECONDS = 0.25
 _LEAVE_SECONDS = 1.0
@@ -80,8 +82,8 @@ class InpaintWidget(QWidget):
         napari_viewer: ViewerModel,
         open_task: OpenTask = open_inpainting,
         *,
-        remember: Remember = remember_form,
-        recall: Recall = recall_form,
+        remember: Callable[[dict[str, Any]], object] = partial(remember, _TASK),
+        recall: Callable[[], Mapping[str, Any]] = partial(recall, _TASK),
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
