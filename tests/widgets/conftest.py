@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_mganprior.runs import RunRequest
+from napari_mganprior.runs import RunRequest, RunState
 from napari_mganprior.widgets.inpaint import InpaintWidget
 
 
@@ -29,9 +29,19 @@ class HeldTask:
                 index=index, n_steps=self.n_steps, loss=1 / index, window=2, n_windows=7
             )
 
+    @property
+    def mask(self) -> np.ndarray:
+        """As large as the image."""
+        image, mask = np.asarray(self.request.image), self.request.mask
+        return np.broadcast_to(mask if image.ndim == mask.ndim else mask[..., None], image.shape)
+
     def preview(self) -> np.ndarray:
-        image = self.request.image.copy()
-        image[self.request.mask] = image[~self.request.mask].mean(axis=0)
+        image = np.array(self.request.image)
+        planes = image[None] if self.request.planes == "one" else image
+        masks = self.mask[None] if self.request.planes == "one" else self.mask
+        for plane, mask in zip(planes, masks, strict=True):
+            if mask.any():
+                plane[mask] = plane[~mask].mean()
         return image
 
     def result(self) -> Any:
@@ -39,7 +49,9 @@ class HeldTask:
             image=self.preview(),
             invented=self.request.mask,
             uncertainty=np.where(self.request.mask, 2.5, 0).astype(np.float32),
+            residual=np.where(self.mask, 0, -1.5).astype(np.float32),
             history=(1.0, 0.5),
+            codes=None,
             recipe={"task": "inpaint", "seed": self.request.seed},
         )
 
@@ -51,9 +63,12 @@ class Held:
         self.gate = threading.Semaphore(0)
         self.requests: list[RunRequest] = []
         self.n_steps = 3
+        self.fail: Exception | None = None
 
     def __call__(self, request: RunRequest) -> HeldTask:
         self.requests.append(request)
+        if self.fail is not None:
+            raise self.fail
         return HeldTask(request, self.gate, self.n_steps)
 
     def let(self, steps: int = 3) -> None:
@@ -131,6 +146,16 @@ class Window:
     def idle(self) -> None:
         self.qtbot.waitUntil(lambda: not self.widget.controller.busy, timeout=10_000)
 
+    def running(self) -> None:
+        """Let one step through and wait until its run is under way."""
+        self.held.let(1)
+        state = self.widget.controller
+        self.qtbot.waitUntil(lambda: state.state is RunState.RUNNING, timeout=10_000)
+
+    def until(self, *names: str) -> None:
+        """Wait until there are layers of these names."""
+        self.qtbot.waitUntil(lambda: set(names) <= set(self.names), timeout=10_000)
+
     def step(self, index: int) -> None:
         """Let one step through and wait for its news."""
         self.held.let(1)
@@ -138,17 +163,31 @@ class Window:
         self.qtbot.waitUntil(lambda: text in self.widget.panel.numbers.text(), timeout=10_000)
 
 
-@pytest.fixture
-def window(make_napari_viewer: Any, open_widget: Any, held: Held, qtbot: Any) -> Window:
-    viewer = make_napari_viewer()
+def _fill(viewer: Any) -> None:
     image = np.full((20, 16), 7, np.uint16)
     mask = np.zeros(image.shape, np.uint8)
     mask[4:8, 4:8] = 1
     viewer.add_image(image, name="cells", scale=(0.5, 0.5))
     viewer.add_labels(mask, name="holes", scale=(0.5, 0.5))
+
+
+@pytest.fixture
+def window(make_napari_viewer: Any, open_widget: Any, held: Held, qtbot: Any) -> Window:
+    viewer = make_napari_viewer()
+    _fill(viewer)
     widget = open_widget(viewer, held)
     assert widget.check() == ""
     return Window(viewer, widget, held, qtbot)
+
+
+@pytest.fixture
+def bench(model: ViewerModel, held: Held, qtbot: Any) -> Window:
+    """Return the same without napari's window, which takes long to open."""
+    _fill(model)
+    widget = InpaintWidget(model, held)
+    qtbot.addWidget(widget)
+    assert widget.check() == ""
+    return Window(model, widget, held, qtbot)
 
 
 @pytest.fixture(autouse=True)

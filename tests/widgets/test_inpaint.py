@@ -37,6 +37,12 @@ def setup(make_napari_viewer, open_widget, held, qtbot):
     return viewer, widget
 
 
+@pytest.fixture
+def desk(bench):
+    """Return a viewer and the widget without napari's window."""
+    return bench.viewer, bench.widget
+
+
 def names(viewer):
     return [layer.name for layer in viewer.layers]
 
@@ -67,12 +73,11 @@ def test_run_adds_the_result_over_the_image(setup, held, qtbot):
     assert widget.panel.run_button.isEnabled()
 
 
-def test_the_form_reaches_the_run(setup, held, qtbot):
-    viewer, widget = setup
+def test_the_form_reaches_the_run(desk, held, qtbot):
+    viewer, widget = desk
     viewer.layers["holes"].data[0, 0] = 4
     fields = widget.fields
-    fields.which.value = "one label:"
-    fields.label.value = 4
+    fields.labels_used.value = "4"
     fields.prior.value = "tiny16"
     fields.quality.value = "best"
     fields.estimate.value = True
@@ -91,21 +96,22 @@ def test_the_form_reaches_the_run(setup, held, qtbot):
     assert viewer.layers[-1].metadata[METADATA_KEY]["layers"]["damage_labels"] == 4
 
 
-def test_the_tooltip_of_a_prior_names_its_hash(setup):
-    _, widget = setup
+def test_the_tooltip_of_a_prior_names_its_hash(desk):
+    _, widget = desk
     widget.fields.prior.value = "tiny16"
     tip = widget.fields.prior.tooltip
     assert "tiny16.safetensors, sha256 " in tip
     assert len(tip.split("sha256 ")[1]) == 64
 
 
-def test_every_field_and_button_explains_itself(setup):
-    _, widget = setup
+def test_every_field_and_button_explains_itself(desk):
+    _, widget = desk
     fields = widget.fields
     for field in (
-        fields.image, fields.labels, fields.new, fields.which, fields.label, fields.prior,
-        fields.quality, fields.zoom, fields.estimate, fields.seed, fields.device, fields.mark,
-        fields.preview, fields.uncertainty, fields.reference,
+        fields.image, fields.labels, fields.new, fields.prior, fields.quality,
+        fields.labels_used, fields.invert, fields.grow, fields.feather, fields.scope,
+        fields.region, fields.zoom, fields.estimate, fields.seed, fields.device, fields.mark,
+        fields.preview, fields.uncertainty, fields.residual, fields.history, fields.reference,
     ):  # fmt: skip
         assert len(field.tooltip) > 15
     panel = widget.panel
@@ -139,8 +145,8 @@ def test_cancel_leaves_nothing_behind(setup, held, qtbot):
     assert widget.panel.run_button.isEnabled()
 
 
-def test_pause_and_resume(setup, held, qtbot):
-    viewer, widget = setup
+def test_pause_and_resume(desk, held, qtbot):
+    viewer, widget = desk
     widget.run()
     held.let(1)
     running(qtbot, widget)
@@ -153,8 +159,8 @@ def test_pause_and_resume(setup, held, qtbot):
     assert "cells inpainted" in names(viewer)
 
 
-def test_progress_names_step_loss_and_time_left(setup, held, qtbot):
-    _, widget = setup
+def test_progress_names_step_loss_and_time_left(desk, held, qtbot):
+    _, widget = desk
     widget.run()
     held.let(2)
     qtbot.waitUntil(lambda: "step 2 of 3" in widget.panel.numbers.text(), timeout=10_000)
@@ -165,8 +171,8 @@ def test_progress_names_step_loss_and_time_left(setup, held, qtbot):
     idle(qtbot, widget)
 
 
-def test_the_buttons_follow_the_run(setup, held, qtbot):
-    _, widget = setup
+def test_the_buttons_follow_the_run(desk, held, qtbot):
+    _, widget = desk
     panel = widget.panel
     steer = (panel.pause_button, panel.stop_button, panel.cancel_button)
     assert panel.run_button.isEnabled()
@@ -174,7 +180,8 @@ def test_the_buttons_follow_the_run(setup, held, qtbot):
     widget.run()
     held.let(1)
     running(qtbot, widget)
-    assert not panel.run_button.isEnabled()
+    assert panel.run_button.isEnabled()
+    assert panel.run_button.text() == "Queue"
     assert all(button.isEnabled() for button in steer)
     held.let(2)
     idle(qtbot, widget)
@@ -182,19 +189,8 @@ def test_the_buttons_follow_the_run(setup, held, qtbot):
     assert not any(button.isEnabled() for button in steer)
 
 
-def test_run_twice_says_so_and_the_first_goes_on(setup, held, qtbot):
-    viewer, widget = setup
-    widget.run()
-    widget.run()
-    assert "one at a time" in widget.panel.status.text()
-    held.let()
-    idle(qtbot, widget)
-    assert len(held.requests) == 1
-    assert names(viewer).count("cells inpainted") == 1
-
-
-def test_a_second_result_takes_a_name_of_its_own(setup, held, qtbot):
-    viewer, widget = setup
+def test_a_second_result_takes_a_name_of_its_own(desk, held, qtbot):
+    viewer, widget = desk
     for _ in range(2):
         widget.run()
         held.let()
@@ -230,8 +226,8 @@ def test_a_layer_renamed_during_the_run_stays_chosen(setup, held, qtbot):
     assert "cells inpainted" in names(viewer)
 
 
-def test_painting_during_the_run_does_not_reach_it(setup, held, qtbot):
-    viewer, widget = setup
+def test_painting_during_the_run_does_not_reach_it(desk, held, qtbot):
+    viewer, widget = desk
     widget.run()
     viewer.layers["holes"].data[:] = 1
     viewer.layers["cells"].data[:] = 0
@@ -354,8 +350,8 @@ def test_the_active_layer_is_the_first_choice(make_napari_viewer, open_widget, h
     assert open_widget(viewer, held).fields.image.value is b
 
 
-def test_a_prior_put_into_the_folder_is_offered_when_one_looks(setup, priors, tmp_path):
-    _, widget = setup
+def test_a_prior_put_into_the_folder_is_offered_when_one_looks(desk, priors, tmp_path):
+    _, widget = desk
     new = priors / "late.safetensors"
     new.write_bytes(b"")
     try:
@@ -432,28 +428,6 @@ def test_colours_go_through(make_napari_viewer, open_widget, held, qtbot):
     result = viewer.layers["cells inpainted"]
     assert result.rgb
     assert result.data.shape == (20, 16, 3)
-
-
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_nothing_is_cut_off_or_scrolled_on_a_small_screen(
-    make_napari_viewer, open_widget, held, qtbot, theme
-):
-    """At 1366 x 768 all fields and buttons are in sight, whatever the layers are called."""
-    viewer = make_napari_viewer(show=True)
-    viewer.theme = theme
-    viewer.window.resize(1366, 768)
-    viewer.add_image(np.ones((20, 16)), name="a very long name " * 5)
-    viewer.add_labels(np.eye(20, 16, dtype=int), name="another very long name " * 5)
-    widget = open_widget(viewer, held)
-    qtbot.wait(300)
-    scroll = widget.fields.parent().parent()
-    assert scroll.verticalScrollBar().maximum() == 0
-    assert scroll.horizontalScrollBar().maximum() == 0
-    bottom = widget.panel.mapTo(widget, widget.panel.rect().bottomLeft()).y()
-    assert bottom <= widget.height()
-    assert widget.width() < 480
-    for button in (widget.panel.run_button, widget.panel.stop_button):
-        assert button.width() >= button.minimumSizeHint().width()
 
 
 def test_opening_the_widget_imports_no_torch():

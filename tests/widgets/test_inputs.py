@@ -6,12 +6,8 @@ import pytest
 from napari.components import Dims
 
 from napari_mganprior.errors import ImageError, MaskError
-from napari_mganprior.widgets.inputs import (
-    check_layers,
-    current_plane,
-    describe_plane,
-    take_inputs,
-)
+from napari_mganprior.widgets.inputs import Choice, check_inputs, describe_choice, take_inputs
+from napari_mganprior.widgets.planes import cut_layer, describe_cut
 
 
 def layers(model, image, mask, *, rgb=False, **place):
@@ -29,7 +25,7 @@ def hole(*shape):
 
 def test_layers_that_fit_are_accepted(model):
     image, labels = layers(model, np.ones((9, 8)), hole(9, 8), scale=(0.3, 0.2), rotate=30)
-    assert check_layers(image, labels, None, model.dims) == ""
+    assert check_inputs(Choice(image=image, damage=labels), model) == ""
 
 
 def bad_forms():
@@ -46,7 +42,7 @@ def bad_forms():
         "label absent": (
             {"data": flat},
             {"data": hole(9, 8)},
-            3,
+            "3",
             "No label 3 in 'holes' here; wanted some. Paint",
         ),
         "full mask": (
@@ -96,24 +92,26 @@ def test_every_bad_form_says_why(model, case):
     image = model.add_image(name="cells", **image) if image else None
     labels = model.add_labels(name="holes", **labels) if labels else None
     with pytest.raises(MaskError, match=message):
-        raise MaskError(check_layers(image, labels, label, model.dims))
+        raise MaskError(
+            check_inputs(Choice(image=image, damage=labels, labels=label or "all"), model)
+        )
 
 
 def test_a_rounding_difference_in_scale_is_none(model):
     image = model.add_image(np.ones((9, 8)), scale=(0.1, 0.1))
     labels = model.add_labels(hole(9, 8), scale=(0.1000001, 0.1000001))
-    assert check_layers(image, labels, None, model.dims) == ""
+    assert check_inputs(Choice(image=image, damage=labels), model) == ""
 
 
 def test_all_labels_or_one_count_as_damage(model):
     image, labels = layers(model, np.ones((9, 8)), hole(9, 8))
-    assert take_inputs(image, labels, None, model.dims).mask.sum() == 5
-    assert take_inputs(image, labels, 5, model.dims).mask.sum() == 1
+    assert take_inputs(Choice(image=image, damage=labels), model).mask.sum() == 5
+    assert take_inputs(Choice(image=image, damage=labels, labels="5"), model).mask.sum() == 1
 
 
 def test_what_is_taken_shares_nothing_with_the_layers(model):
     image, labels = layers(model, np.ones((9, 8)), hole(9, 8))
-    taken = take_inputs(image, labels, None, model.dims)
+    taken = take_inputs(Choice(image=image, damage=labels), model)
     image.data[:] = 7
     labels.data[:] = 1
     assert taken.image.max() == 1
@@ -124,9 +122,9 @@ def test_of_a_stack_the_slice_on_screen_is_taken(model):
     stack = np.arange(4)[:, None, None] * np.ones((4, 9, 8))
     image, labels = layers(model, stack, hole(4, 9, 8), scale=(2.0, 0.5, 0.5), translate=(10, 0, 0))
     model.dims.set_point(0, 10 + 2.0 * 3)
-    plane = current_plane(image, model.dims)
-    assert describe_plane(image, plane) == "The current slice is restored (axis 0, slice 3)."
-    taken = take_inputs(image, labels, None, model.dims)
+    said = describe_choice(Choice(image=image, damage=labels), model)
+    assert said == "The current slice is restored (axis 0, slice 3)."
+    taken = take_inputs(Choice(image=image, damage=labels), model)
     assert taken.image.shape == (9, 8)
     assert np.all(taken.image == 3)
 
@@ -138,7 +136,7 @@ def test_the_slice_across_another_axis_is_taken_when_that_is_shown(model):
     image, labels = layers(model, stack, mask)
     model.dims.order = (1, 0, 2)
     model.dims.set_point(1, 5)
-    taken = take_inputs(image, labels, None, model.dims)
+    taken = take_inputs(Choice(image=image, damage=labels), model)
     assert np.array_equal(taken.image, stack[:, 5, :])
     assert np.array_equal(np.argwhere(taken.mask), [[1, 2]])
 
@@ -147,13 +145,13 @@ def test_a_flat_mask_serves_every_slice(model):
     image = model.add_image(np.ones((4, 9, 8)), scale=(3, 0.5, 0.5))
     labels = model.add_labels(hole(9, 8), scale=(0.5, 0.5))
     model.dims.set_point(0, 6)
-    assert check_layers(image, labels, None, model.dims) == ""
-    assert take_inputs(image, labels, None, model.dims).mask.sum() == 5
+    assert check_inputs(Choice(image=image, damage=labels), model) == ""
+    assert take_inputs(Choice(image=image, damage=labels), model).mask.sum() == 5
 
 
 def test_an_axis_with_a_name_is_called_by_it(model):
     image = model.add_image(np.ones((4, 9, 8)), axis_labels=("time", "y", "x"))
-    assert describe_plane(image, current_plane(image, Dims(ndim=3))) == (
+    assert describe_cut(image, cut_layer(image, Dims(ndim=3))) == (
         "The current slice is restored (time 0)."
     )
 
@@ -170,7 +168,7 @@ def test_a_lazy_stack_is_cut_before_it_is_computed(model):
     labels = model.add_labels(hole(50, 9, 8))
     model.dims.set_point(0, 30)
     computed.clear()
-    taken = take_inputs(image, labels, None, model.dims)
+    taken = take_inputs(Choice(image=image, damage=labels), model)
     assert type(taken.image) is np.ndarray
     assert set(computed) <= {(30, 0, 0)}
 
@@ -183,14 +181,14 @@ def test_data_that_cannot_be_read_is_named(model):
     image, labels = layers(model, np.ones((9, 8)), hole(9, 8))
     image._data = stack  # napari would read it at once
     with pytest.raises(ImageError, match=r"the pixels of 'cells'.*file is gone.*Check"):
-        take_inputs(image, labels, None, model.dims)
+        take_inputs(Choice(image=image, damage=labels), model)
 
 
 def test_of_a_multiscale_layer_the_full_resolution_is_taken(model):
     levels = [np.ones((16, 16)), np.zeros((8, 8))]
     image = model.add_image(levels, multiscale=True)
     labels = model.add_labels(hole(16, 16))
-    taken = take_inputs(image, labels, None, model.dims)
+    taken = take_inputs(Choice(image=image, damage=labels), model)
     assert taken.image.shape == (16, 16)
     assert taken.image.min() == 1
 
@@ -199,7 +197,7 @@ def test_colours_and_opacity_are_kept_apart(model):
     rgba = np.zeros((9, 8, 4), np.uint8)
     rgba[..., 3] = 200
     image, labels = layers(model, rgba, hole(9, 8), rgb=True)
-    taken = take_inputs(image, labels, None, model.dims)
+    taken = take_inputs(Choice(image=image, damage=labels), model)
     assert taken.image.shape == (9, 8, 3)
     assert taken.alpha is not None
     assert taken.alpha.min() == 200

@@ -108,6 +108,69 @@ def test_a_torch_error_amid_the_search_reaches_the_user(
     assert len(viewer.layers) == 2
 
 
+def test_a_stack_is_restored_slice_by_slice_and_goes_on(plugin, qtbot, shown):
+    """Law: measured pixels of every slice stay; going on begins from the result."""
+    viewer, widget = plugin
+    image, labels = viewer.layers
+    stack = viewer.add_image(np.stack([image.data, image.data[::-1], image.data]), name="stack")
+    flat = viewer.add_labels(labels.data.copy(), name="flat")
+    fields = widget.fields
+    fields.image.value, fields.labels.value = stack, flat
+    for field, value in (
+        (fields.scope, "slices"), (fields.grow, 2), (fields.feather, 1), (fields.residual, True),
+        (fields.uncertainty, True),
+    ):  # fmt: skip
+        field.value = value
+    run(qtbot, widget)
+    assert not shown
+    result = viewer.layers["stack inpainted"]
+    invented = viewer.layers["stack inpainted: invented"].data > 0
+    assert invented.sum() > 3 * (flat.data > 0).sum()
+    assert np.array_equal(result.data[~invented], stack.data[~invented])
+    assert np.any(result.data != stack.data, axis=(1, 2)).all()
+    assert viewer.layers["stack inpainted: residual"].data.any()
+    recipe = result.metadata[METADATA_KEY]
+    assert json.loads(json.dumps(recipe)) == recipe
+    assert recipe["damage"]["grow"] == 2
+    widget.continue_button.click()
+    qtbot.waitUntil(lambda: not widget.controller.busy, timeout=60_000)
+    assert not shown
+    further = viewer.layers["stack inpainted 2"]
+    assert np.array_equal(further.data[~invented], stack.data[~invented])
+
+
+def test_a_grey_prior_restores_colours_one_by_one(plugin, qtbot, shown):
+    viewer, widget = plugin
+    image, labels = viewer.layers
+    colours = viewer.add_image(
+        np.dstack([image.data, image.data // 2, image.data[::-1]]), name="colours", rgb=True,
+        scale=image.scale,
+    )  # fmt: skip
+    widget.fields.image.value = colours
+    widget.fields.scope.value = "channels"
+    run(qtbot, widget)
+    assert not shown
+    result = viewer.layers["colours inpainted"]
+    hole = labels.data > 0
+    assert result.rgb
+    assert np.array_equal(result.data[~hole], colours.data[~hole])
+    assert np.any(result.data[hole] != colours.data[hole], axis=0).all()
+
+
+def test_only_the_region_is_restored(plugin, qtbot, shown):
+    viewer, widget = plugin
+    image, labels = viewer.layers
+    labels.data[30:34, 30:34] = 1
+    box = viewer.add_shapes([[[14, 14], [18, 18]]], shape_type="rectangle", name="box")
+    widget.fields.region.value = box
+    run(qtbot, widget)
+    assert not shown
+    changed = viewer.layers["bubbled nuclei inpainted"].data != image.data
+    assert changed[28:, 28:].any()
+    assert not changed[:27].any()
+    assert not changed[:, :27].any()
+
+
 def bad_pictures():
     picture = np.random.default_rng(0).integers(0, 255, (40, 40)).astype(np.float32)
     nan = picture.copy()

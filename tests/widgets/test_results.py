@@ -5,16 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from napari_mganprior.widgets.inputs import take_inputs
+from napari_mganprior.widgets.inputs import Choice, take_inputs
 from napari_mganprior.widgets.results import (
     METADATA_KEY,
-    add_invented,
     add_mask,
     add_preview,
     add_result,
     unused_name,
     update_preview,
 )
+from napari_mganprior.widgets.trust_layers import add_invented
 
 PLACE = {
     "scale": (0.5, 0.25),
@@ -46,7 +46,7 @@ def taken(model, image, *, rgb=False, place=None, look=None, at=None):
         point = layer.data_to_world(at)
         for axis, value in enumerate(point):
             model.dims.set_point(axis, value)
-    return layer, take_inputs(layer, labels, None, model.dims)
+    return layer, take_inputs(Choice(image=layer, damage=labels), model)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -92,7 +92,7 @@ def test_a_slice_across_another_axis_goes_back_there(model):
     labels = model.add_labels(np.eye(4, 8, dtype=int)[:, None] * np.ones((1, 9, 1), int))
     model.dims.order = (1, 0, 2)
     model.dims.set_point(1, 5)
-    inputs = take_inputs(image, labels, None, model.dims)
+    inputs = take_inputs(Choice(image=image, damage=labels), model)
     result = add_result(model, inputs, inputs.image, {})
     assert np.array_equal(result.data, image.data[:, 5:6, :])
     assert np.allclose(result.data_to_world((2, 0, 3)), image.data_to_world((2, 5, 3)))
@@ -122,9 +122,15 @@ def test_the_recipe_is_kept_with_the_layers_names(model):
         "layers": {
             "image": "cells",
             "mask": "holes",
+            "region": "all",
+            "kind": "labels",
+            "labels": "all",
+            "invert": False,
+            "scope": "slice",
             "damage_labels": "all",
             "slice": [None, None],
         },
+        "damage": {"grow": 0, "feather": 0, "region": None},
     }
     recipe["config"]["n_codes"] = 4
     assert kept["config"]["n_codes"] == 3

@@ -6,15 +6,16 @@ from qtpy.QtCore import QCoreApplication, QEvent
 
 from napari_mganprior.metrics import psnr_in, ssim_in
 from napari_mganprior.widgets.blink import BlinkButton
-from napari_mganprior.widgets.inputs import take_inputs
+from napari_mganprior.widgets.inputs import Choice, take_inputs
 from napari_mganprior.widgets.reference import compare, take_reference
-from napari_mganprior.widgets.results import METADATA_KEY, add_uncertainty
+from napari_mganprior.widgets.results import METADATA_KEY
+from napari_mganprior.widgets.trust_layers import add_uncertainty
 
 
 def test_uncertainty_lies_over_its_image_and_hides_no_measured_pixel(model):
     image = model.add_image(np.ones((3, 9, 8)), name="cells", scale=(2, 0.5, 0.5))
     labels = model.add_labels(np.eye(9, 8, dtype=int), scale=(0.5, 0.5))
-    inputs = take_inputs(image, labels, None, model.dims)
+    inputs = take_inputs(Choice(image=image, damage=labels), model)
     spread = np.zeros((9, 8), np.float32)
     spread[2, 2] = 3
     layer = add_uncertainty(model, inputs, spread, "cells inpainted")
@@ -51,41 +52,41 @@ def test_without_a_range_of_values_there_is_no_figure(value):
 def test_of_a_reference_stack_the_slice_on_screen_counts(model):
     truth = model.add_image(np.arange(4 * 9 * 8.0).reshape(4, 9, 8))
     model.dims.set_point(0, 3)
-    assert np.array_equal(take_reference(truth, model.dims), truth.data[3])
+    assert np.array_equal(take_reference(truth, model.dims), truth.data[3:4])
 
 
 pytestmark = pytest.mark.gui
 
 
-def test_every_layer_ticked_is_added_and_the_result_is_selected(window):
-    window.widget.fields.uncertainty.value = True
-    window.run()
-    assert window.names[2:] == [
+def test_every_layer_ticked_is_added_and_the_result_is_selected(bench):
+    bench.widget.fields.uncertainty.value = True
+    bench.run()
+    assert bench.names[2:] == [
         "cells inpainted",
         "cells inpainted: uncertainty",
         "cells inpainted: invented",
     ]
-    assert window.viewer.layers.selection.active is window.viewer.layers["cells inpainted"]
-    assert window.viewer.layers["cells inpainted: uncertainty"].data.max() == 2.5
+    assert bench.viewer.layers.selection.active is bench.viewer.layers["cells inpainted"]
+    assert bench.viewer.layers["cells inpainted: uncertainty"].data.max() == 2.5
 
 
-def test_the_result_is_compared_with_the_reference_taken_at_the_start(window):
+def test_the_result_is_compared_with_the_reference_taken_at_the_start(bench):
     truth = np.full((20, 16), 7, np.uint16)
     truth[4:8, 4:8] = np.arange(1, 17).reshape(4, 4)
-    window.viewer.add_image(truth.copy(), name="truth", scale=(0.5, 0.5))
-    window.widget.fields.reference.value = window.viewer.layers["truth"]
-    window.widget.run()
-    window.viewer.layers["truth"].data[:] = 0
-    window.viewer.layers.remove("truth")
-    window.held.let()
-    window.idle()
-    result = window.viewer.layers["cells inpainted"]
-    wanted = compare(truth, result.data, window.viewer.layers["holes"].data > 0)["psnr"]
+    bench.viewer.add_image(truth.copy(), name="truth", scale=(0.5, 0.5))
+    bench.widget.fields.reference.value = bench.viewer.layers["truth"]
+    bench.widget.run()
+    bench.viewer.layers["truth"].data[:] = 0
+    bench.viewer.layers.remove("truth")
+    bench.held.let()
+    bench.idle()
+    result = bench.viewer.layers["cells inpainted"]
+    wanted = compare(truth, result.data, bench.viewer.layers["holes"].data > 0)["psnr"]
     kept = result.metadata[METADATA_KEY]["likeness"]
     assert kept["reference"] == "truth"
     assert kept["psnr"] == pytest.approx(wanted)
-    assert "against 'truth': PSNR" in window.said
-    assert "SSIM" in window.said
+    assert "against 'truth': PSNR" in bench.said
+    assert "SSIM" in bench.said
 
 
 def test_a_reference_of_another_shape_greys_the_button(window):
@@ -121,37 +122,37 @@ def test_blink_shows_and_hides_the_result_and_its_marks(window, qtbot):
     assert window.viewer.layers["cells"].visible
 
 
-def test_blink_gives_every_layer_its_own_visibility_back(window):
-    window.run()
-    result, mark = window.viewer.layers[2:]
+def test_blink_gives_every_layer_its_own_visibility_back(bench):
+    bench.run()
+    result, mark = bench.viewer.layers[2:]
     result.visible = mark.visible = False
-    blink = window.widget.blink
+    blink = bench.widget.blink
     blink.click()
     blink.click()
     assert (result.visible, mark.visible) == (False, False)
 
 
-def test_blink_takes_the_active_result(window):
-    window.run()
-    window.run()
-    first, second = (window.viewer.layers[n] for n in ("cells inpainted", "cells inpainted 2"))
-    window.viewer.layers.selection.active = first
-    window.widget.blink.click()
+def test_blink_takes_the_active_result(bench):
+    bench.run()
+    bench.run()
+    first, second = (bench.viewer.layers[n] for n in ("cells inpainted", "cells inpainted 2"))
+    bench.viewer.layers.selection.active = first
+    bench.widget.blink.click()
     assert (first.visible, second.visible) == (False, True)
-    window.widget.blink.click()
-    window.viewer.layers.selection.active = window.viewer.layers["holes"]
-    window.widget.blink.click()
+    bench.widget.blink.click()
+    bench.viewer.layers.selection.active = bench.viewer.layers["holes"]
+    bench.widget.blink.click()
     assert (first.visible, second.visible) == (True, False)
 
 
-def test_blink_ends_when_the_result_is_deleted(window):
-    window.run()
-    result, mark = window.viewer.layers[2:]
-    window.widget.blink.click()
-    window.viewer.layers.remove(result)
-    assert not window.widget.blink.isChecked()
+def test_blink_ends_when_the_result_is_deleted(bench):
+    bench.run()
+    result, mark = bench.viewer.layers[2:]
+    bench.widget.blink.click()
+    bench.viewer.layers.remove(result)
+    assert not bench.widget.blink.isChecked()
     assert mark.visible
-    assert not window.widget.blink.isEnabled()
+    assert not bench.widget.blink.isEnabled()
 
 
 @pytest.mark.parametrize("how", ["dock", "window", "hide"])

@@ -9,7 +9,7 @@ from qtpy.QtCore import QCoreApplication, QEvent
 
 from napari_mganprior.runs import Progress
 from napari_mganprior.widgets.loss_curve import LossCurve
-from napari_mganprior.widgets.run_panel import _Pace
+from napari_mganprior.widgets.pace import Pace
 
 pytestmark = pytest.mark.gui
 
@@ -23,7 +23,7 @@ def news(index, window, elapsed):
 
 def test_a_window_that_ends_early_does_not_make_the_run_look_fast():
     """Law: the pace counts steps that were made, not those that were skipped."""
-    pace = _Pace()
+    pace = Pace()
     assert pace.tell(news(1, 1, 0.5)) == ""
     assert pace.tell(news(11, 1, 2.5)) == "5 steps a second"
     assert pace.tell(news(51, 2, 3.0)) == "5 steps a second"
@@ -65,35 +65,35 @@ def test_the_curve_stays_small_and_skips_what_is_no_number(qtbot):
     assert painted(curve).any()
 
 
-def test_a_run_is_drawn_and_folds_away(window):
-    panel = window.widget.panel
-    window.widget.run()
-    window.step(1)
-    window.step(2)
+def test_a_run_is_drawn_and_folds_away(bench):
+    panel = bench.widget.panel
+    bench.widget.run()
+    bench.step(1)
+    bench.step(2)
     assert panel.curve.lines == (((1, 1.0), (2, 0.5)),)
     assert "steps a second" in panel.pace.text()
     panel.fold.click()
     assert panel.curve.isHidden()
     panel.fold.click()
     assert not panel.curve.isHidden()
-    window.held.let(1)
-    window.idle()
+    bench.held.let(1)
+    bench.idle()
     assert panel.curve.lines[0][-1][0] == 3
-    window.run()
+    bench.run()
     assert panel.curve.lines[0][0][1] == pytest.approx(1 / panel.curve.lines[0][0][0])
 
 
-def test_memory_is_told_where_psutil_is_and_left_out_where_not(window, monkeypatch):
-    window.held.n_steps = 4
-    window.widget.run()
-    window.step(1)
-    window.step(2)
-    assert window.widget.panel.pace.text().endswith("GiB")
+def test_memory_is_told_where_psutil_is_and_left_out_where_not(bench, monkeypatch):
+    bench.held.n_steps = 4
+    bench.widget.run()
+    bench.step(1)
+    bench.step(2)
+    assert bench.widget.panel.pace.text().endswith("GiB")
     monkeypatch.setitem(sys.modules, "psutil", None)
-    window.step(3)
-    assert window.widget.panel.pace.text().endswith("steps a second")
-    window.held.let(1)
-    window.idle()
+    bench.step(3)
+    assert bench.widget.panel.pace.text().endswith("steps a second")
+    bench.held.let(1)
+    bench.idle()
 
 
 def entries():

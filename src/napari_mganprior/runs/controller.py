@@ -60,12 +60,36 @@ class RunController:
     finished = Signal(object)
     failed = Signal(object)
     cancelled = Signal()
+    started = Signal(object)
+    queue_changed = Signal(int)
 
     def __init__(self, open_task: OpenTask = open_inpainting) -> None:
         self._open_task = open_task
         self._job: Job | None = None
         self._state = RunState.IDLE
         self._closed = False
+        self._queue: list[RunRequest] = []
+        self.current: RunRequest | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many runs wait."""
+        return len(self._queue)
+
+    def enqueue(self, request: RunRequest, key: object = None) -> int:
+        """Start a run now, or after those before it."""
+        if not self.busy:
+            self.start(request)
+        else:
+            self._queue.append(request)
+            self.queue_changed.emit(self.waiting)
+        return self.waiting
+
+    def clear_queue(self) -> None:
+        """Drop the runs that wait."""
+        if self._queue:
+            self._queue.clear()
+            self.queue_changed.emit(0)
 
     @property
     def state(self) -> RunState:
@@ -101,7 +125,9 @@ class RunController:
             )
         self._job = Job(request, self._open_task)
         self._job.start()
+        self.current = request
         self._enter(RunState.LOADING)
+        self.started.emit(request)
 
     def pause(self) -> None:
         """Pause after the step under way; does nothing unless RUNNING."""
@@ -142,6 +168,7 @@ class RunController:
             Whether the thread ended in time.
         """
         self._closed = True
+        self._queue.clear()
         job, self._job = self._job, None
         self._state = RunState.IDLE
         if job is None:
@@ -160,8 +187,13 @@ class RunController:
             self._job = None
         self._tell(job, mail)
         if mail.outcome is not None and not self._closed:
+            self.current = None
             self._enter(RunState.IDLE)
             self._end(mail.outcome)
+            if self._queue and not self.busy and not self._closed:
+                following = self._queue.pop(0)
+                self.queue_changed.emit(self.waiting)
+                self.start(following)
 
     def _tell(self, job: Job, mail: Mail) -> None:
         if mail.running and self._state is RunState.LOADING:

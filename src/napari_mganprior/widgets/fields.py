@@ -1,55 +1,36 @@
 """The fields of a form: what the user can choose for one run."""
 
-import hashlib
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton, SpinBox
-from magicgui.widgets.bases import Widget
-from napari.layers import Image, Labels
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, PushButton, SpinBox
+from napari.layers import Image, Labels, Shapes
 from napari.layers.base import Layer
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QWidget
 
-from napari_mganprior.errors import PriorError
 from napari_mganprior.inversion.config import QUALITIES
-from napari_mganprior.priors import find_prior, prior_names
+from napari_mganprior.priors import prior_names
+from napari_mganprior.widgets.damage import ALL_LABELS
+from napari_mganprior.widgets.inputs import Choice
+from napari_mganprior.widgets.pages import lay_out_form, lay_out_pages, may_be_cut
+from napari_mganprior.widgets.region import IN_VIEW, WHOLE
+from napari_mganprior.widgets.tips import TIPS, describe_prior
 
 __all__ = ["InpaintFields"]
 
-_ALL_LABELS, _ONE_LABEL = "all labels", "one label:"
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _LARGEST_SEED = 2**31 - 1
-_TIPS = {
-    "image": "The picture to restore. Of a stack, the slice on screen is restored.",
-    "labels": "A labels layer painted over the damage. Only these pixels change.",
-    "new": "Add an empty labels layer that fits the image, and paint over the damage in it",
-    "which": "Every label counts as damage, or only the one named beside",
-    "label": "The label that marks damage",
-    "prior": "What the picture shows: the network that learned to draw it",
-    "quality": "How many searches, and how long each; the result is their mean.",
-    "zoom": (
-        "How many times larger things are in the prior's training images than here; 1 if they "
-        "are as large. The picture is enlarged by it before it is restored, and brought back."
-    ),
-    "estimate": "Find the pixel-size factor from the picture",
-    "seed": "Where chance begins. The same seed gives the same picture again.",
-    "device": "What computes. auto takes the graphics card if there is one.",
-    "mark": "Add a labels layer that outlines the pixels that were invented, not measured",
-    "uncertainty": (
-        "Add an image layer that says how far the restarts of the search disagree, in the image's "
-        "units: where it is bright, do not trust the result"
-    ),
-    "reference": (
-        "A layer that shows the truth, if there is one: after the run the result is compared with "
-        "it inside the hole (PSNR, SSIM)"
-    ),
-    "preview": "Show the best picture so far while the run goes on",
-}
+_LARGEST_GROWTH = 999
+_SCOPES = (
+    ("current slice", "slice"),
+    ("all slices, each from its neighbour", "slices"),
+    ("channels one by one", "channels"),
+)
+_REGIONS = (("whole picture", WHOLE), ("current view", IN_VIEW))
 
 
 class InpaintFields(QWidget):
-    """The fields of the inpainting form.
+    """The fields of the inpainting form: four always in sight, the others on short pages.
 
     Parameters
     ----------
@@ -59,6 +40,11 @@ class InpaintFields(QWidget):
         Called when "New" is pressed.
     changed : callable
         Called after any field has changed.
+
+    Attributes
+    ----------
+    pages : QTabWidget
+        "Damage", "Where", "Search" and "Layers".
     """
 
     def __init__(
@@ -69,43 +55,71 @@ class InpaintFields(QWidget):
     ) -> None:
         super().__init__()
         self._layers = layers
-        self.image = ComboBox(choices=lambda _: self._of_type(Image), tooltip=_TIPS["image"])
-        self.labels = ComboBox(choices=lambda _: self._of_type(Labels), tooltip=_TIPS["labels"])
-        self.new = PushButton(text="New", tooltip=_TIPS["new"])
-        self.which = ComboBox(choices=(_ALL_LABELS, _ONE_LABEL), tooltip=_TIPS["which"])
-        self.label = SpinBox(value=1, min=1, max=_LARGEST_SEED, tooltip=_TIPS["label"])
-        self.prior = ComboBox(choices=prior_names(), tooltip=_TIPS["prior"])
-        self.quality = ComboBox(choices=QUALITIES, value="balanced", tooltip=_TIPS["quality"])
-        self.zoom = FloatSpinBox(value=1.0, min=0.125, max=8.0, step=0.05, tooltip=_TIPS["zoom"])
-        self.estimate = CheckBox(text="estimate", value=False, tooltip=_TIPS["estimate"])
-        self.seed = SpinBox(value=0, min=0, max=_LARGEST_SEED, tooltip=_TIPS["seed"])
-        self.device = ComboBox(choices=_DEVICES, value="auto", tooltip=_TIPS["device"])
-        self.reference = ComboBox(
-            choices=lambda _: self._of_type(Image), nullable=True, tooltip=_TIPS["reference"]
-        )
-        self.mark = CheckBox(text="Invented pixels", value=True, tooltip=_TIPS["mark"])
-        self.uncertainty = CheckBox(text="Uncertainty", tooltip=_TIPS["uncertainty"])
-        self.preview = CheckBox(text="Live preview", value=False, tooltip=_TIPS["preview"])
+        self._make_fields()
         self._lay_out()
         self.new.changed.connect(lambda _: new_mask())
         for field in (
-            self.image, self.labels, self.which, self.label, self.prior, self.estimate,
-            self.reference,
+            self.image, self.labels, self.prior, self.labels_used, self.invert, self.grow,
+            self.feather, self.scope, self.region, self.estimate, self.reference,
         ):  # fmt: skip
             field.changed.connect(lambda _: self._react(changed))
         self._react(lambda: None)
 
-    def damage_label(self) -> int | None:
-        """Return the label that counts as damage; None for all of them."""
-        return int(self.label.value) if self.which.value == _ONE_LABEL else None
+    def choice(self) -> Choice:
+        """Return what is chosen about pixels."""
+        return Choice(
+            image=self.image.value,
+            damage=self.labels.value,
+            labels=str(self.labels_used.value),
+            invert=bool(self.invert.value),
+            grow=int(self.grow.value),
+            feather=int(self.feather.value),
+            scope=self.scope.value,
+            region=self.region.value or WHOLE,
+        )
 
     def zoom_factor(self) -> float | None:
         """Return the pixel-size factor; None to estimate it."""
         return None if self.estimate.value else float(self.zoom.value)
 
+    def state(self) -> dict[str, Any]:
+        """Return the settings, JSON-able; not which layers are chosen.
+
+        Returns
+        -------
+        dict
+            "zoom" is None where it is estimated, "region" is "all", "view", or the name of a
+            shapes layer.
+        """
+        state = {name: field.value for name, field in self._settings().items()}
+        region = self.region.value or WHOLE
+        return {
+            **state,
+            "zoom": self.zoom_factor(),
+            "region": region.name if isinstance(region, Shapes) else region,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Set what `state` returned; what is unknown or cannot be used is skipped.
+
+        Parameters
+        ----------
+        state : mapping
+            Some or all of the settings.
+        """
+        fields = self._settings()
+        for name, value in state.items():
+            if name == "zoom":
+                self.estimate.value = value is None
+                _set(self.zoom, value)
+            elif name == "region":
+                _set(self.region, self._region_called(value))
+            elif name in fields:
+                _set(fields[name], value)
+
     def refresh_layers(self) -> None:
         """Offer the layers there are now, and keep what was chosen."""
-        for box in (self.image, self.labels, self.reference):
+        for box in (self.image, self.labels, self.reference, self.region):
             chosen = box.value
             with box.changed.blocked():
                 box.reset_choices()
@@ -127,69 +141,115 @@ class InpaintFields(QWidget):
             if chosen in names:
                 self.prior.value = chosen
 
+    def _make_fields(self) -> None:
+        self.image = ComboBox(choices=lambda _: self._of_type(Image), tooltip=TIPS["image"])
+        self.labels = ComboBox(
+            # Shapes may be there for the region only, so labels are offered first.
+            choices=lambda _: self._of_type(Labels) + self._of_type(Shapes),
+            tooltip=TIPS["damage"],
+        )
+        self.new = PushButton(text="New", tooltip=TIPS["new"])
+        self.prior = ComboBox(choices=prior_names(), tooltip=TIPS["prior"])
+        self.quality = ComboBox(choices=QUALITIES, value="balanced", tooltip=TIPS["quality"])
+
+        self.labels_used = LineEdit(value=ALL_LABELS, tooltip=TIPS["labels_used"])
+        self.invert = CheckBox(text="invert", tooltip=TIPS["invert"])
+        self.grow = SpinBox(value=0, min=0, max=_LARGEST_GROWTH, tooltip=TIPS["grow"])
+        self.feather = SpinBox(value=0, min=0, max=_LARGEST_GROWTH, tooltip=TIPS["feather"])
+
+        self.scope = ComboBox(choices=_SCOPES, value="slice", tooltip=TIPS["scope"])
+        self.region = ComboBox(
+            choices=lambda _: [
+                *_REGIONS, *((layer.name, layer) for layer in self._of_type(Shapes))
+            ],
+            tooltip=TIPS["region"],
+        )  # fmt: skip
+
+        self.zoom = FloatSpinBox(value=1.0, min=0.125, max=8.0, step=0.05, tooltip=TIPS["zoom"])
+        self.estimate = CheckBox(text="estimate", value=False, tooltip=TIPS["estimate"])
+        self.seed = SpinBox(value=0, min=0, max=_LARGEST_SEED, tooltip=TIPS["seed"])
+        self.device = ComboBox(choices=_DEVICES, value="auto", tooltip=TIPS["device"])
+
+        self.reference = ComboBox(
+            choices=lambda _: self._of_type(Image), nullable=True, tooltip=TIPS["reference"]
+        )
+        self.mark = CheckBox(text="Invented pixels", value=True, tooltip=TIPS["mark"])
+        self.uncertainty = CheckBox(text="Uncertainty", tooltip=TIPS["uncertainty"])
+        self.residual = CheckBox(text="Residual", tooltip=TIPS["residual"])
+        self.preview = CheckBox(text="Live preview", tooltip=TIPS["preview"])
+        self.history = CheckBox(text="History", tooltip=TIPS["history"])
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "prior": self.prior,
+            "quality": self.quality,
+            "seed": self.seed,
+            "device": self.device,
+            "labels": self.labels_used,
+            "invert": self.invert,
+            "grow": self.grow,
+            "feather": self.feather,
+            "scope": self.scope,
+            "invented": self.mark,
+            "uncertainty": self.uncertainty,
+            "residual": self.residual,
+            "preview": self.preview,
+            "history": self.history,
+        }
+
+    def _region_called(self, name: Any) -> Any:
+        if name in (WHOLE, IN_VIEW):
+            return name
+        return next((layer for layer in self._of_type(Shapes) if layer.name == name), None)
+
     def _of_type(self, kind: type[Layer]) -> list[Layer]:
         return [layer for layer in self._layers() if isinstance(layer, kind)]
 
     def _react(self, then: Callable[[], None]) -> None:
-        self.label.enabled = self.which.value == _ONE_LABEL
+        self.labels_used.enabled = not isinstance(self.labels.value, Shapes)
         self.zoom.enabled = not self.estimate.value
         self.new.enabled = self.image.value is not None
-        self.prior.tooltip = f"{_TIPS['prior']}\n{_describe_prior(self.prior.value)}"
+        self.prior.tooltip = f"{TIPS['prior']}\n{describe_prior(self.prior.value)}"
         then()
 
     def _lay_out(self) -> None:
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setSpacing(4)
-        # Otherwise macOS keeps the fields at their narrowest.
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        rows: tuple[tuple[str, list[Widget]], ...] = (
-            ("Image", [self.image]),
-            ("Damage", [self.labels, self.new]),
-            ("Counts", [self.which, self.label]),
-            ("Prior", [self.prior]),
-            ("Quality", [self.quality]),
-            ("Pixel-size factor", [self.zoom, self.estimate]),
-            ("Seed", [self.seed]),
-            ("Device", [self.device]),
-            ("Reference", [self.reference]),
+        may_be_cut(self.image, self.labels, self.prior, self.reference, self.region, self.scope)
+        self.pages = lay_out_pages(
+            {
+                "Damage": (
+                    ("Labels", [self.labels_used, self.invert]),
+                    ("Grow by", [self.grow], "px"),
+                    ("Feather over", [self.feather], "px"),
+                ),
+                "Where": (("Slices", [self.scope]), ("Region", [self.region])),
+                "Search": (
+                    ("Pixel-size factor", [self.zoom, self.estimate]),
+                    ("Seed", [self.seed]),
+                    ("Device", [self.device]),
+                ),
+                "Layers": (
+                    ("Reference", [self.reference]),
+                    ("", [self.mark, self.uncertainty, self.residual, self.preview, self.history]),
+                ),
+            }
         )
-        for box in (self.image, self.labels, self.prior, self.reference):
-            # A long name is cut, it must not widen the dock.
-            box.native.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-            box.native.setMinimumContentsLength(12)
-        for text, fields in rows:
-            label = QLabel(text)
-            label.setToolTip(fields[0].tooltip)
-            form.addRow(label, _row(fields))
-        form.addRow(_row([self.mark, self.uncertainty, self.preview]))
+        lay_out_form(
+            self,
+            (
+                ("Image", [self.image]),
+                ("Damage", [self.labels, self.new]),
+                ("Prior", [self.prior]),
+                ("Quality", [self.quality]),
+            ),
+            self.pages,
+        )
 
 
-def _row(fields: Sequence[Widget]) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(4)
-    layout.addWidget(fields[0].native, 1)
-    for field in fields[1:]:
-        layout.addWidget(field.native)
-    return row
-
-
-def _describe_prior(name: str | None) -> str:
-    if name is None:
-        return ""
+def _set(field: Any, value: Any) -> None:
+    """Set a field, unless it refuses the value or is no place for its type."""
+    if value is None or isinstance(value, bool) is not isinstance(field, CheckBox):
+        return
     try:
-        path = find_prior(name)
-        stat = path.stat()
-        return f"{path.name}, sha256 {_sha256(path, stat.st_mtime_ns, stat.st_size)}"
-    except (PriorError, OSError) as error:
-        return str(error)
-
-
-@lru_cache(maxsize=32)
-def _sha256(path: Path, mtime_ns: int, size: int) -> str:
-    """Hash a file, again only after it has changed."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        field.value = value
+    except (ValueError, TypeError):
+        return

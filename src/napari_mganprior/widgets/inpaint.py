@@ -1,45 +1,51 @@
 """The dock widget "Inpaint": mark damage, press Run, get the picture restored."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer, Signal  # type: ignore[attr-defined]  # renamed by qtpy
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_mganprior.errors import MGANPriorError
+from napari_mganprior.errors import MGANPriorError, OutOfMemoryError, SettingsError
 from napari_mganprior.priors import user_folder
 from napari_mganprior.runs import OpenTask, RunController, RunRequest, RunResult
 from napari_mganprior.runs.job import open_inpainting
+from napari_mganprior.settings import recall, remember
 from napari_mganprior.widgets.activity import Activity
 from napari_mganprior.widgets.blink import BlinkButton, Showing
 from napari_mganprior.widgets.fields import InpaintFields
 from napari_mganprior.widgets.inputs import (
     Inputs,
-    check_layers,
-    current_plane,
-    describe_plane,
+    check_inputs,
+    describe_choice,
     take_inputs,
 )
+from napari_mganprior.widgets.orders import Order, Orders
 from napari_mganprior.widgets.outcome import Wanted, show_result
 from napari_mganprior.widgets.preview import LivePreview
 from napari_mganprior.widgets.reference import check_reference, take_reference
+from napari_mganprior.widgets.region import IN_VIEW
 from napari_mganprior.widgets.results import add_mask
+from napari_mganprior.widgets.retry import ran_on_cpu
 from napari_mganprior.widgets.run_panel import RunPanel
 from napari_mganprior.widgets.scroll import FieldScroll
 from napari_mganprior.widgets.watch import ViewerWatch
 
 __all__ = ["InpaintWidget"]
 
+_TASK = "inpaint"
 _CHECK_MS = 150
 _PREVIEW_SECONDS = 0.25
 _LEAVE_SECONDS = 1.0
 
 
 class InpaintWidget(QWidget):
-    """Restore the pixels of an image layer that a labels layer marks as damaged.
+    """Restore the pixels of an image layer that another layer marks as damaged.
 
     Parameters
     ----------
@@ -47,6 +53,10 @@ class InpaintWidget(QWidget):
         Whose layers are offered, and where the result goes.
     open_task : callable, optional
         Makes the task from a `RunRequest`, in the run's thread.
+    remember : callable, optional
+        Called with the form's settings when Run is pressed.
+    recall : callable, optional
+        Returns settings that were remembered.
 
     Attributes
     ----------
@@ -56,17 +66,29 @@ class InpaintWidget(QWidget):
         Buttons, progress and status.
     blink : BlinkButton
         Before and after.
+    continue_button : QPushButton
+        Goes on from the last result.
     controller : RunController
-        The run.
+        The runs.
+    result_added : Signal
+        With the image layer of a result, once it is in the viewer.
     """
 
-    _docked = False
+    result_added = Signal(object)
+    _docked = _closed = False
 
-    def __init__(self, napari_viewer: ViewerModel, open_task: OpenTask = open_inpainting) -> None:
+    def __init__(
+        self,
+        napari_viewer: ViewerModel,
+        open_task: OpenTask = open_inpainting,
+        *,
+        remember: Callable[[dict[str, Any]], object] = partial(remember, _TASK),
+        recall: Callable[[], Mapping[str, Any]] = partial(recall, _TASK),
+    ) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._inputs: Inputs | None = None  # of the run under way
-        self._wanted = Wanted()
+        self._remember = remember
+        self._orders = Orders()
         self._preview = LivePreview(napari_viewer)
         self.controller = RunController(open_task)
         self.fields = InpaintFields(
@@ -75,24 +97,20 @@ class InpaintWidget(QWidget):
         self.panel = RunPanel(self.controller)
         self._activity = Activity(self.controller, "Inpaint")
         self.blink = BlinkButton(napari_viewer)
+        self.continue_button = QPushButton("Continue")
         self._lay_out()
         self._check_timer = QTimer(self)
         self._check_timer.setSingleShot(True)
         self._check_timer.setInterval(_CHECK_MS)
         self._check_timer.timeout.connect(self.check)
-
-        self.panel.run_requested.connect(self.run)
-        self.controller.finished.connect(self._on_finished)
-        self.controller.previewed.connect(self._on_previewed)
-        self.controller.failed.connect(self._on_failed)
-        self.controller.cancelled.connect(self._on_cancelled)
         self._watch = ViewerWatch(napari_viewer, self._on_event)
+        self._connect()
         self.reset_choices()
         self.fields.choose(napari_viewer.layers.selection.active)
+        self.fields.restore(recall())
         # Nothing here may hold this widget: it is gone when the signal arrives.
-        self.destroyed.connect(
-            partial(_leave, self.controller, self._watch, self.blink.showing, self._activity)
-        )
+        leaving = (self.controller, self._watch, self.blink.showing, self._activity, self._orders)
+        self.destroyed.connect(partial(_leave, *leaving))
         self.check()
 
     def reset_choices(self, event: Any = None) -> None:
@@ -115,11 +133,8 @@ class InpaintWidget(QWidget):
         if self._watch.closed:
             return ""
         fault = self._find_fault()
-        note = "Ready."
-        image = self.fields.image.value
-        if not fault and image is not None:
-            note = describe_plane(image, current_plane(image, self._viewer.dims)) or note
-        self.panel.set_fault(fault, note)
+        note = "" if fault else describe_choice(self.fields.choice(), self._viewer)
+        self.panel.set_fault(fault, note or "Ready.")
         return fault
 
     def add_mask(self) -> None:
@@ -129,45 +144,87 @@ class InpaintWidget(QWidget):
             self.reset_choices()
             self.fields.choose(layer)
 
+    def request(self) -> tuple[RunRequest, Inputs, Wanted]:
+        """Take what a run needs, as the form says now.
+
+        Returns
+        -------
+        RunRequest
+            What the engine is asked.
+        Inputs
+            What was taken from the layers.
+        Wanted
+            What the run shall bring besides its result.
+
+        Raises
+        ------
+        MGANPriorError
+            If no run can start; the message is that beside the greyed Run button.
+        """
+        fault = self._find_fault()
+        if fault:
+            raise SettingsError(fault)
+        fields = self.fields
+        inputs = take_inputs(fields.choice(), self._viewer)
+        request = RunRequest(
+            image=inputs.image,
+            mask=inputs.mask,
+            prior=fields.prior.value,
+            quality=fields.quality.value,
+            seed=int(fields.seed.value),
+            device=fields.device.value,
+            zoom=fields.zoom_factor(),
+            grow=inputs.grow,
+            feather=inputs.feather,
+            region=inputs.region,
+            planes=inputs.cut.planes,
+            preview_interval=_PREVIEW_SECONDS if fields.preview.value else None,
+            history=bool(fields.history.value),
+        )
+        # The request has copies of its own; a stack need not be kept twice.
+        inputs = replace(inputs, image=request.image, mask=request.mask)
+        return request, inputs, self._take_wanted()
+
     def run(self) -> None:
-        """Start a run from what the form says."""
-        if self.controller.busy:
-            self.panel.say(
-                "A run is on; one at a time. Wait for its end, or press 'Stop and keep' or "
-                "'Cancel' first."
-            )
-            return
+        """Start a run from what the form says, or let it wait for those before it."""
         self.reset_choices()
         if self.check():
             return
-        fields = self.fields
         try:
-            inputs = take_inputs(
-                fields.image.value, fields.labels.value, fields.damage_label(), self._viewer.dims
-            )
-            request = RunRequest(
-                image=inputs.image,
-                mask=inputs.mask,
-                prior=fields.prior.value,
-                quality=fields.quality.value,
-                seed=int(fields.seed.value),
-                device=fields.device.value,
-                zoom=fields.zoom_factor(),
-                preview_interval=_PREVIEW_SECONDS if fields.preview.value else None,
-            )
-            self._inputs, self._wanted = inputs, self._take_wanted()
-            self._preview.begin()
-            self.controller.start(request)
+            order = Order(*self.request())
         except MGANPriorError as error:
-            self._inputs = None
             self._tell(error)
+            return
+        self._remember(self.fields.state())
+        self._enqueue(order)
+
+    def go_on(self) -> None:
+        """Run the last request again, from the result it gave; the new one gets its own layer."""
+        if self._orders.ended is not None and not self.controller.busy:
+            order, restoration = self._orders.ended
+            self._enqueue(order.again(start=restoration))
+
+    def retry_smaller(self) -> None:
+        """Run what did not fit into memory again, with a smaller setting."""
+        failed = self._orders.failed
+        smaller = None if failed is None else failed.request.smaller()
+        if failed is not None and smaller is not None:
+            self._enqueue(failed.again(smaller))
+
+    def retry_on_cpu(self) -> None:
+        """Run what did not fit into memory again, on the processor."""
+        if self._orders.failed is not None:
+            self._enqueue(self._orders.failed.again(device="cpu"))
 
     def event(self, event: QEvent | None) -> bool:
         """Cancel the run when the dock is closed; look again when the mouse comes in."""
         if event is not None and event.type() == QEvent.Type.ParentChange:
             if self._docked and self.parent() is None:
+                self.controller.clear_queue()
                 self.controller.cancel()
                 self.blink.stop()
+                self._let_go()
+            self._closed = self._docked and self.parent() is None
             self._docked = self.parent() is not None
         elif event is not None and event.type() in (QEvent.Type.Enter, QEvent.Type.Show):
             # Labels written by a script send no event; a new prior's file neither.
@@ -175,20 +232,42 @@ class InpaintWidget(QWidget):
             self._check_soon()
         return bool(super().event(event))
 
+    def _connect(self) -> None:
+        self.panel.run_requested.connect(self.run)
+        self.panel.queue_dropped.connect(self._orders.drop)
+        self.panel.retry.smaller_requested.connect(self.retry_smaller)
+        self.panel.retry.cpu_requested.connect(self.retry_on_cpu)
+        self.continue_button.clicked.connect(self.go_on)
+        self.controller.started.connect(self._on_started)
+        self.controller.previewed.connect(self._on_previewed)
+        self.controller.finished.connect(self._on_finished)
+        self.controller.failed.connect(self._on_failed)
+        self.controller.cancelled.connect(self._on_cancelled)
+
     def _lay_out(self) -> None:
+        self.continue_button.setToolTip(
+            "Search on from the last result, with the same settings and pixels; the new result "
+            "gets a layer of its own"
+        )
+        self.continue_button.setEnabled(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(FieldScroll(self.fields))
         layout.addWidget(self.panel)  # outside: Cancel must never be scrolled away
         after = QHBoxLayout()
         after.addWidget(self.blink)
+        after.addWidget(self.continue_button)
         after.addStretch(1)
         layout.addLayout(after)
         layout.addStretch(1)
 
     def _watch_layers(self) -> None:
         fields = self.fields
-        self._watch.follow((fields.image.value, fields.labels.value, fields.reference.value))
+        region = fields.region.value
+        chosen = [fields.image.value, fields.labels.value, fields.reference.value]
+        if region is not None and not isinstance(region, str):
+            chosen.append(region)
+        self._watch.follow(chosen, view=region == IN_VIEW)
 
     def _on_event(self, layers_changed: bool) -> None:
         if layers_changed:
@@ -207,52 +286,82 @@ class InpaintWidget(QWidget):
             self._check_timer.start()
 
     def _find_fault(self) -> str:
-        fields = self.fields
-        fault = check_layers(
-            fields.image.value, fields.labels.value, fields.damage_label(), self._viewer.dims
-        )
+        choice = self.fields.choice()
+        fault = check_inputs(choice, self._viewer)
         fault = fault or check_reference(
-            fields.image.value, fields.reference.value, self._viewer.dims
+            choice.image, self.fields.reference.value, self._viewer.dims, choice.scope
         )
-        if not fault and fields.prior.value is None:
+        if not fault and self.fields.prior.value is None:
             fault = f"No prior found. Put a .safetensors file into {user_folder()}."
         return fault
 
     def _take_wanted(self) -> Wanted:
         fields = self.fields
-        reference = fields.reference.value
+        reference, truth = fields.reference.value, None
+        if reference is not None:
+            truth = take_reference(reference, self._viewer.dims, fields.scope.value)
         return Wanted(
             invented=bool(fields.mark.value),
             uncertainty=bool(fields.uncertainty.value),
-            truth=None if reference is None else take_reference(reference, self._viewer.dims),
+            residual=bool(fields.residual.value),
+            history=bool(fields.history.value),
+            truth=truth,
             truth_name="" if reference is None else reference.name,
         )
 
+    def _enqueue(self, order: Order) -> None:
+        self._orders.add(order)
+        self._orders.failed = None
+        self.panel.retry.offer(smaller=False, cpu=False)
+        try:
+            self.controller.enqueue(order.request)
+        except MGANPriorError as error:
+            self._orders.withdraw(order)
+            self._tell(error)
+
+    def _on_started(self, request: RunRequest) -> None:
+        self._orders.begin(request)
+        self._preview.begin()
+        self.continue_button.setEnabled(False)
+
     def _on_previewed(self, image: NDArray[Any]) -> None:
-        if self._inputs is not None:
-            self._preview.show(self._inputs, image)
+        if self._orders.now is not None:
+            self._preview.show(self._orders.now.inputs, image)
 
     def _on_finished(self, result: RunResult) -> None:
-        inputs = self._end_run()
-        if inputs is None:
+        order = self._end_run()
+        if order is None:
             return
-        layers, said = show_result(self._viewer, inputs, result, self._wanted)
-        self._wanted = Wanted()  # let go of the truth
+        layers, said = show_result(self._viewer, order.inputs, result, order.wanted)
+        if not self._closed:
+            self._orders.ended = order, result.restoration
+            self.continue_button.setEnabled(True)
         self.blink.add(layers)
         self.panel.say(said)
+        self.result_added.emit(layers[0])
 
     def _on_failed(self, error: MGANPriorError) -> None:
-        self._end_run()
+        order = self._end_run()
+        if order is not None and isinstance(error, OutOfMemoryError):
+            smaller = order.request.smaller() is not None
+            cpu = not ran_on_cpu(order.request, error)
+            self._orders.failed = order if smaller or cpu else None
+            self.panel.retry.offer(smaller=smaller, cpu=cpu)
         self._tell(error)
 
     def _on_cancelled(self) -> None:
         self._end_run()
         self.panel.say("Cancelled; nothing was changed.")
 
-    def _end_run(self) -> Inputs | None:
-        inputs, self._inputs = self._inputs, None
+    def _end_run(self) -> Order | None:
         self._preview.end()
-        return inputs
+        return self._orders.end()
+
+    def _let_go(self) -> None:
+        """Forget what could be gone on with: the widget is closed."""
+        self._orders.let_go()
+        self.continue_button.setEnabled(False)
+        self.panel.retry.offer(smaller=False, cpu=False)
 
     def _tell(self, error: MGANPriorError) -> None:
         self.panel.say(str(error))
@@ -260,9 +369,16 @@ class InpaintWidget(QWidget):
 
 
 def _leave(
-    controller: RunController, watch: ViewerWatch, showing: Showing, activity: Activity, *_: object
+    controller: RunController,
+    watch: ViewerWatch,
+    showing: Showing,
+    activity: Activity,
+    orders: Orders,
+    *_: object,
 ) -> None:
     watch.closed = True
     showing.end()
     activity.close()
     controller.close(_LEAVE_SECONDS)
+    orders.let_go()
+    orders.end()

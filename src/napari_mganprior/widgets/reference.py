@@ -10,15 +10,23 @@ from scipy.ndimage import find_objects
 
 from napari_mganprior.errors import MGANPriorError
 from napari_mganprior.metrics import psnr_in, ssim_in
-from napari_mganprior.widgets.inputs import current_plane, full_resolution
+from napari_mganprior.widgets.planes import cut_layer, full_resolution
 
-__all__ = ["check_reference", "compare", "describe_likeness", "take_reference"]
+__all__ = [
+    "check_reference",
+    "compare",
+    "compare_planes",
+    "describe_likeness",
+    "take_reference",
+]
 
 _RIM = 8
 """Pixels around the hole that the windows of SSIM may look at."""
 
 
-def check_reference(image: Image | None, reference: Image | None, dims: Dims) -> str:
+def check_reference(
+    image: Image | None, reference: Image | None, dims: Dims, scope: str = "slice"
+) -> str:
     """Find the reason why a result cannot be compared with a reference.
 
     Parameters
@@ -29,6 +37,8 @@ def check_reference(image: Image | None, reference: Image | None, dims: Dims) ->
         The layer that shows the truth; None compares nothing.
     dims : Dims
         The viewer's; says which slice is shown.
+    scope : {"slice", "slices", "channels"}
+        Which planes are restored.
 
     Returns
     -------
@@ -42,19 +52,72 @@ def check_reference(image: Image | None, reference: Image | None, dims: Dims) ->
             f"'{image.name}' is its own reference; wanted another layer that shows the truth. "
             "Choose it, or '-----' to compare nothing."
         )
-    ours, theirs = _shape(image, dims), _shape(reference, dims)
+    ours, theirs = _shape(image, dims, scope), _shape(reference, dims, scope)
     if ours != theirs:
         return (
-            f"The reference '{reference.name}' is {_written(theirs)}, '{image.name}' "
-            f"{_written(ours)}; wanted the same. Choose another reference, or '-----'."
+            f"The reference '{reference.name}' is {_written(theirs, reference)}, '{image.name}' "
+            f"{_written(ours, image)}; wanted the same. Choose another reference, or '-----'."
         )
     return ""
 
 
-def take_reference(reference: Image, dims: Dims) -> NDArray[Any]:
-    """Copy the plane of a reference that is on screen; (H, W) or (H, W, 3)."""
-    pixels = np.array(full_resolution(reference)[current_plane(reference, dims).index()])
-    return pixels[..., :3] if reference.rgb else pixels
+def take_reference(reference: Image, dims: Dims, scope: str = "slice") -> Any:
+    """Take the planes of a reference that belong to those restored.
+
+    Parameters
+    ----------
+    reference : Image
+        The layer that shows the truth.
+    dims : Dims
+        The viewer's; says which slice is shown.
+    scope : {"slice", "slices", "channels"}
+        Which planes are restored.
+
+    Returns
+    -------
+    array
+        (n, H, W) or (n, H, W, 3), a copy; lazy where the layer is and several planes are taken.
+    """
+    cut = cut_layer(reference, dims, scope)
+    planes = cut.take(full_resolution(reference))
+    if not cut.every:
+        planes = np.array(planes)[None]
+    elif isinstance(planes, np.ndarray):
+        planes = planes.copy()
+    return planes[..., :3] if reference.rgb else planes
+
+
+def compare_planes(
+    truth: Any, restored: NDArray[Any], invented: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Measure every restored plane against the truth, inside the hole only.
+
+    Parameters
+    ----------
+    truth : array
+        (n, H, W) or (n, H, W, 3); may be lazy.
+    restored : ndarray
+        As large.
+    invented : ndarray
+        (n, H, W), bool.
+
+    Returns
+    -------
+    dict
+        "psnr" in dB and "ssim", the means over the planes that could be measured; where there are
+        several, "planes" has the figures of each, its number under "plane". Empty if none could.
+    """
+    found = []
+    for at in np.flatnonzero(invented.any(axis=(1, 2))):
+        figures = compare(np.asarray(truth[at]), restored[at], invented[at])
+        if figures:
+            found.append({"plane": int(at), **figures})
+    if not found:
+        return {}
+    mean: dict[str, Any] = {
+        key: float(np.mean([one[key] for one in found])) for key in ("psnr", "ssim")
+    }
+    return mean if len(restored) == 1 else {**mean, "planes": found}
 
 
 def compare(
@@ -88,21 +151,26 @@ def compare(
         return {}
 
 
-def describe_likeness(figures: dict[str, float], name: str) -> str:
+def describe_likeness(figures: dict[str, Any], name: str) -> str:
     """Say for people how close a result is to the reference."""
     if not figures:
         return f"It could not be compared with '{name}', which has no range of values."
+    n_planes = len(figures.get("planes", ()))
+    mean = f", mean of {n_planes} planes" if n_planes > 1 else ""
     return (
         f"Inside the hole, against '{name}': PSNR {figures['psnr']:.1f} dB, "
-        f"SSIM {figures['ssim']:.2f}."
+        f"SSIM {figures['ssim']:.2f}{mean}."
     )
 
 
-def _shape(layer: Image, dims: Dims) -> tuple[int, ...]:
+def _shape(layer: Image, dims: Dims, scope: str) -> tuple[int, ...]:
     if layer.ndim < 2:
         return tuple(layer.data.shape)
-    return (*current_plane(layer, dims).shape(layer), *((3,) if layer.rgb else ()))
+    cut = cut_layer(layer, dims, scope)
+    shape = cut.shape if cut.every else cut.size
+    return (*shape, *((3,) if layer.rgb else ()))
 
 
-def _written(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape[:2])) + (" pixels in colour" if shape[2:] else " pixels")
+def _written(shape: tuple[int, ...], layer: Image) -> str:
+    lengths = shape[:-1] if layer.rgb else shape
+    return " x ".join(map(str, lengths)) + (" pixels in colour" if layer.rgb else " pixels")

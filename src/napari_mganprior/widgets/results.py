@@ -7,24 +7,22 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
-from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_mganprior.widgets.inputs import Inputs
 
 __all__ = [
     "METADATA_KEY",
-    "add_invented",
     "add_mask",
     "add_preview",
     "add_result",
-    "add_uncertainty",
+    "in_layer",
+    "names_in",
     "unused_name",
     "update_preview",
 ]
 
 METADATA_KEY = "napari-mganprior"
-_INVENTED_COLOUR = "#ff00d4"
 
 
 def unused_name(wanted: str, taken: Collection[str]) -> str:
@@ -66,7 +64,7 @@ def add_result(
     inputs : Inputs
         What was taken when Run was pressed; the layers themselves may be gone.
     image : ndarray
-        (H, W) or (H, W, 3).
+        (H, W) or (H, W, 3), or with a plane axis P before it.
     recipe : dict
         The restoration's; the layers and labels used are added to it.
 
@@ -78,89 +76,27 @@ def add_result(
     full = {
         **recipe,
         "layers": {
-            "image": inputs.image_name,
-            "mask": inputs.labels_name,
-            "damage_labels": "all" if inputs.label is None else inputs.label,
+            **inputs.names,
+            **inputs.marked,
+            "damage_labels": _labels_as_number(inputs.marked["labels"]),
             "slice": [
-                None if axis in inputs.plane.axes else at
+                None if inputs.cut.every or axis in inputs.plane.axes else at
                 for axis, at in enumerate(inputs.plane.point)
             ],
         },
+        "damage": {
+            "grow": inputs.grow,
+            "feather": inputs.feather,
+            "region": None if inputs.region is None else list(inputs.region),
+            **recipe.get("damage", {}),  # the engine knows best
+        },
     }
     return viewer.add_image(
-        _in_stack(inputs, _with_alpha(inputs, image)),
-        name=unused_name(f"{inputs.image_name} inpainted", _names(viewer)),
+        in_layer(inputs, image),
+        name=unused_name(f"{inputs.names['image']} inpainted", names_in(viewer)),
         metadata={METADATA_KEY: copy.deepcopy(full)},
         multiscale=False,
         **inputs.look,
-    )
-
-
-def add_invented(
-    viewer: ViewerModel, inputs: Inputs, invented: NDArray[np.bool_], result_name: str
-) -> Labels:
-    """Add a labels layer that outlines the pixels that were invented, not measured.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        Where to.
-    inputs : Inputs
-        What was taken when Run was pressed.
-    invented : ndarray
-        (H, W), bool.
-    result_name : str
-        Name of the layer whose pixels they are.
-
-    Returns
-    -------
-    Labels
-        The new layer; 1 is invented.
-    """
-    layer = viewer.add_labels(
-        _in_stack(inputs, invented.astype(np.uint8)),
-        name=unused_name(f"{result_name}: invented", _names(viewer)),
-        colormap=DirectLabelColormap(
-            color_dict={None: "transparent", 0: "transparent", 1: _INVENTED_COLOUR}
-        ),
-        opacity=0.5,
-        **inputs.place,
-    )
-    layer.contour = 1  # the outline only: what was invented must stay visible
-    return layer
-
-
-def add_uncertainty(
-    viewer: ViewerModel, inputs: Inputs, uncertainty: NDArray[np.float32], result_name: str
-) -> Image:
-    """Add an image layer that says how far the restarts disagree.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        Where to.
-    inputs : Inputs
-        What was taken when Run was pressed.
-    uncertainty : ndarray
-        (H, W), float32, in the image's units; 0 where measured.
-    result_name : str
-        Name of the layer it is about.
-
-    Returns
-    -------
-    Image
-        The new layer; where it is 0 one sees what lies under it.
-    """
-    largest = float(uncertainty.max())
-    return viewer.add_image(
-        _in_stack(inputs, uncertainty),
-        name=unused_name(f"{result_name}: uncertainty", _names(viewer)),
-        colormap="magma",
-        contrast_limits=(0.0, largest if largest > 0 else 1.0),
-        blending="additive",
-        rgb=False,
-        multiscale=False,
-        **inputs.place,
     )
 
 
@@ -187,7 +123,7 @@ def add_mask(viewer: ViewerModel, image: Image) -> Labels:
     }
     layer = viewer.add_labels(
         np.zeros(data.shape[: image.ndim], dtype=np.uint8),
-        name=unused_name(f"{image.name} damage", _names(viewer)),
+        name=unused_name(f"{image.name} damage", names_in(viewer)),
         **place,
     )
     layer.mode = "paint"
@@ -197,8 +133,8 @@ def add_mask(viewer: ViewerModel, image: Image) -> Labels:
 def add_preview(viewer: ViewerModel, inputs: Inputs, image: NDArray[Any]) -> Image:
     """Add a layer that shows a run's best picture so far."""
     return viewer.add_image(
-        _in_stack(inputs, _with_alpha(inputs, image)),
-        name=unused_name(f"{inputs.image_name} preview", _names(viewer)),
+        in_layer(inputs, image),
+        name=unused_name(f"{inputs.names['image']} preview", names_in(viewer)),
         multiscale=False,
         **inputs.look,
     )
@@ -206,17 +142,35 @@ def add_preview(viewer: ViewerModel, inputs: Inputs, image: NDArray[Any]) -> Ima
 
 def update_preview(layer: Image, inputs: Inputs, image: NDArray[Any]) -> None:
     """Show a newer picture in a preview layer."""
-    layer.data = _in_stack(inputs, _with_alpha(inputs, image))
+    layer.data = in_layer(inputs, image)
 
 
-def _with_alpha(inputs: Inputs, image: NDArray[Any]) -> NDArray[Any]:
-    return image if inputs.alpha is None else np.dstack([image, inputs.alpha])
+def in_layer(inputs: Inputs, image: NDArray[Any]) -> NDArray[Any]:
+    """Bring a picture of a run into the axes and colours of its layer.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What was taken when Run was pressed.
+    image : ndarray
+        (H, W) or (H, W, 3), or (P, H, W) or (P, H, W, 3), as `Inputs.image` is.
+
+    Returns
+    -------
+    ndarray
+        With all axes of the layer, and its opacity if it had one.
+    """
+    planes = inputs.cut.gather(image)
+    if inputs.alpha is not None:
+        alpha = np.asarray(inputs.alpha).reshape((*planes.shape[:3], 1))
+        planes = np.concatenate([planes, alpha], axis=-1)
+    return inputs.cut.place(planes)
 
 
-def _in_stack(inputs: Inputs, plane: NDArray[Any]) -> NDArray[Any]:
-    axes = [at for at in range(len(inputs.plane.point)) if at not in inputs.plane.axes]
-    return np.expand_dims(plane, tuple(axes)) if axes else plane
-
-
-def _names(viewer: ViewerModel) -> set[str]:
+def names_in(viewer: ViewerModel) -> set[str]:
+    """Return the names in use."""
     return {layer.name for layer in viewer.layers}
+
+
+def _labels_as_number(labels: str) -> int | str:
+    return int(labels) if labels.isdecimal() else labels

@@ -14,6 +14,8 @@ from qtpy.QtWidgets import (
 
 from napari_mganprior.runs import Progress, RunController, RunState
 from napari_mganprior.widgets.loss_curve import LossCurve
+from napari_mganprior.widgets.pace import Pace, tell_duration, tell_memory
+from napari_mganprior.widgets.retry import RetryRow
 
 __all__ = ["RunPanel"]
 
@@ -34,14 +36,24 @@ class RunPanel(QWidget):
         Whose run it is.
     parent : QWidget, optional
         The widget it is part of.
+
+    Attributes
+    ----------
+    run_requested : Signal
+        The run button was pressed; while a run is on it reads "Queue".
+    queue_dropped : Signal
+        The cross beside the number of waiting runs was pressed; they are dropped already.
+    retry : RetryRow
+        What can be tried after a run that did not fit into memory.
     """
 
     run_requested = Signal()
+    queue_dropped = Signal()
 
     def __init__(self, controller: RunController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._controller = controller
-        self._fault = self._note = ""
+        self._fault = self._note = self._said = ""
         self.run_button = QPushButton("Run")
         self.pause_button = QPushButton("Pause")
         self.stop_button = QPushButton("Stop and keep")
@@ -53,7 +65,9 @@ class RunPanel(QWidget):
         self.pace = _line(QLabel())
         self.curve = LossCurve()
         self.fold = QToolButton()
-        self._pace = _Pace()
+        self.drop_button = QToolButton()
+        self.retry = RetryRow()
+        self._pace = Pace()
         self.status = _line(QLabel())
         self.status.setWordWrap(True)
         # Kept free also while there is nothing to say, so that the form does not jump.
@@ -70,6 +84,8 @@ class RunPanel(QWidget):
         self.cancel_button.clicked.connect(controller.cancel)
         controller.state_changed.connect(self._show_state)
         controller.progressed.connect(self._show_progress)
+        controller.queue_changed.connect(self._show_queue)
+        self.drop_button.clicked.connect(self._drop_queue)
         self._show_state(controller.state)
 
     def set_fault(self, fault: str, note: str = "") -> None:
@@ -86,19 +102,27 @@ class RunPanel(QWidget):
         self._fault, self._note = fault, note
         self._enable()
         # The word about the last run stays until there is something else to say.
-        if not self._controller.busy and (news or not self.status.text()):
+        if not self._controller.busy and (news or not self._said):
             self.say(fault or note)
 
     def say(self, text: str) -> None:
-        """Show a message for people."""
-        self.status.setText(text)
-        self.status.setToolTip(text)
+        """Show a message for people, and how many runs wait."""
+        self._said = text
+        waiting = self._controller.waiting
+        told = f"{text} {waiting} waiting.".strip() if waiting else text
+        self.status.setText(told)
+        self.status.setToolTip(told)
 
     def _lay_out(self) -> None:
-        self.run_button.setToolTip("Restore the damaged pixels")
+        # As wide for the longer word, so that the buttons do not jump.
+        self.run_button.setText("Queue")
+        self.run_button.setMinimumWidth(self.run_button.sizeHint().width())
         self.pause_button.setToolTip("Wait after the step under way; press again to go on")
         self.stop_button.setToolTip("End now and keep the best picture so far")
         self.cancel_button.setToolTip("End now and keep nothing")
+        self.drop_button.setText("\N{MULTIPLICATION SIGN}")
+        self.drop_button.setToolTip("Drop the runs that wait; the one under way goes on")
+        self.drop_button.hide()
         self.fold.setText("Loss")
         self.fold.setToolTip("Show or hide the curve of the loss")
         self.fold.setCheckable(True)
@@ -118,13 +142,24 @@ class RunPanel(QWidget):
         layout.addWidget(self.numbers)
         below = QHBoxLayout()
         below.addWidget(self.pace, 1)
+        below.addWidget(self.drop_button)
         below.addWidget(self.fold)
         layout.addLayout(below)
         layout.addWidget(self.curve)
         layout.addWidget(self.status)
+        layout.addWidget(self.retry)
 
     def _ask_for_run(self) -> None:
         self.run_requested.emit()
+
+    def _drop_queue(self) -> None:
+        self._controller.clear_queue()
+        self.queue_dropped.emit()
+
+    def _show_queue(self, waiting: int) -> None:
+        self.drop_button.setVisible(waiting > 0)
+        self.drop_button.setText(f"{waiting} waiting \N{MULTIPLICATION SIGN}")
+        self.say(self._said)
 
     def _fold(self, opened: bool) -> None:
         self.curve.setVisible(opened)
@@ -146,7 +181,7 @@ class RunPanel(QWidget):
             self.numbers.setText("")
             self.pace.setText("")
             self.curve.clear()
-            self._pace = _Pace()
+            self._pace = Pace()
             self.say("Loading PyTorch and the prior ...")
         elif state is RunState.RUNNING:
             self.bar.setRange(0, _BAR_STEPS)
@@ -164,7 +199,13 @@ class RunPanel(QWidget):
 
     def _enable(self) -> None:
         state = self._controller.state
-        self.run_button.setEnabled(state is RunState.IDLE and not self._fault)
+        busy = state is not RunState.IDLE
+        self.run_button.setText("Queue" if busy else "Run")
+        does = (
+            "Do this when the runs before it have ended" if busy else "Restore the damaged pixels"
+        )
+        self.run_button.setToolTip(self._fault or does)
+        self.run_button.setEnabled(not self._fault)
         self.pause_button.setEnabled(state in (RunState.RUNNING, RunState.PAUSED))
         # Cancel also stays open while a stop is under way.
         self.stop_button.setEnabled(state not in (RunState.IDLE, RunState.STOPPING))
@@ -176,36 +217,10 @@ class RunPanel(QWidget):
         if progress.n_windows > 1:
             parts.insert(0, f"window {progress.window} of {progress.n_windows}")
         if progress.remaining is not None:
-            parts.append(f"{_duration(progress.remaining)} left")
+            parts.append(f"{tell_duration(progress.remaining)} left")
         self.numbers.setText(" · ".join(parts))
-        self.pace.setText(" · ".join(filter(None, (self._pace.tell(progress), _memory()))))
+        self.pace.setText(" · ".join(filter(None, (self._pace.tell(progress), tell_memory()))))
         self.curve.add(progress.index, progress.n_steps, progress.loss, progress.window)
-
-
-class _Pace:
-    """Steps a second within the window under way; between windows the index jumps."""
-
-    def __init__(self) -> None:
-        self._window = 0
-        self._since: tuple[int, float] = (0, 0.0)
-        self._told = ""
-
-    def tell(self, progress: Progress) -> str:
-        """Take in the news and say how fast the run is; the last word where that is unknown."""
-        if progress.window != self._window:
-            self._window, self._since = progress.window, (progress.index, progress.elapsed)
-        steps, seconds = progress.index - self._since[0], progress.elapsed - self._since[1]
-        if steps > 0 and seconds > 0:
-            self._told = f"{steps / seconds:.3g} steps a second"
-        return self._told
-
-
-def _memory() -> str:
-    try:  # comes with napari today, but is not promised
-        import psutil
-    except ImportError:
-        return ""
-    return f"napari takes {psutil.Process().memory_info().rss / 2**30:.1f} GiB"
 
 
 def _line(label: QLabel) -> QLabel:
@@ -213,19 +228,3 @@ def _line(label: QLabel) -> QLabel:
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label
-
-
-def _duration(seconds: float) -> str:
-    """Write seconds for people.
-
-    Examples
-    --------
-    >>> _duration(4.2), _duration(75), _duration(7300)
-    ('4 s', '1 min 15 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

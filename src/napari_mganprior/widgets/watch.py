@@ -7,9 +7,14 @@ from weakref import WeakMethod
 from napari.components import ViewerModel
 from napari.layers.base import Layer
 
+from napari_mganprior.widgets.region import camera_of
+
 __all__ = ["ViewerWatch"]
 
-_LAYER_EVENTS = ("data", "set_data", "scale", "translate", "rotate", "shear", "affine")
+_LAYER_EVENTS = (
+    *("data", "set_data", "scale", "translate", "rotate", "shear", "affine"),
+    *("edge_width", "highlight"),  # of shapes: how wide their lines are, which are selected
+)
 
 
 class ViewerWatch:
@@ -35,6 +40,7 @@ class ViewerWatch:
         self._react = WeakMethod(react)
         self._viewer = viewer
         self._followed: tuple[Layer, ...] = ()
+        self._view_emitters: tuple[Any, ...] = ()
         self.closed = False
         events = viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered):
@@ -43,13 +49,15 @@ class ViewerWatch:
         for emitter in (dims.current_step, dims.order, dims.ndisplay, dims.ndim):
             emitter.connect(self._on_values)
 
-    def follow(self, layers: Iterable[Layer | None]) -> None:
+    def follow(self, layers: Iterable[Layer | None], *, view: bool = False) -> None:
         """Listen to the data and the place of these layers only, and to the names of all.
 
         Parameters
         ----------
         layers : iterable of Layer or None
             The layers chosen in a form.
+        view : bool
+            Listen to what is in view as well.
         """
         for layer in self._viewer.layers:
             # Connecting twice counts once. The list's own event is younger than napari 0.6.1.
@@ -58,6 +66,12 @@ class ViewerWatch:
             emitter.disconnect(self._on_values)
         self._followed = tuple(layer for layer in layers if layer is not None)
         for emitter in _emitters(self._followed):
+            emitter.connect(self._on_values)
+        for emitter in self._view_emitters:
+            emitter.disconnect(self._on_values)
+        camera = camera_of(self._viewer).events
+        self._view_emitters = (camera.center, camera.zoom) if view else ()
+        for emitter in self._view_emitters:
             emitter.connect(self._on_values)
 
     def _on_layers(self, event: Any = None) -> None:
