@@ -51,8 +51,8 @@ def test_a_file_becomes_a_restored_file(folder):
     image, mask = read_image(folder / "image.png").array, read_image(folder / "mask.png").array
     request = RunRequest(image=image, mask=mask, prior="tiny", quality="fast", device="cpu")
     assert np.array_equal(run(request)[1].image, written)
-    inverted = run(ask(folder, "image.png", "inv.png", invert=True, options={
-        "prior": "tiny", "quality": "fast", "device": "cpu", "region": (0, 0, 9, 9)}))[1]  # fmt: skip
+    region = {**ask(folder, "", "").options, "region": (0, 0, 9, 9)}
+    inverted = run(ask(folder, "image.png", "inv.png", invert=True, options=region))[1]
     assert not inverted.invented[mask > 0].any()
     assert inverted.invented.any()
 
@@ -74,6 +74,6 @@ def test_what_cannot_be_used_is_refused_before_the_work(folder):
         open_any(ask(folder, "stack.tif", "out.tif"))
     with pytest.raises(StorageError, match="PNG cannot hold"):
         open_any(ask(folder, "stack.tif", "out.png", scope="slices"))
-    with pytest.raises(MaskError, match="Got no mask for image.png"):
+    with pytest.raises(MaskError, match="Got no mask for image"):
         open_any(ask(folder, "image.png", "out.png", masks=None))
     assert not (folder / "out.tif").exists()

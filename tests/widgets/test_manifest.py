@@ -146,7 +146,7 @@ def test_the_widget_is_a_class_napari_hands_its_viewer_to(manifest):
 
 
 def test_the_command_docks_the_widget_under_the_menu_s_name(manifest):
-    (widget,) = manifest.contributions.widgets
+    widget = manifest.contributions.widgets[0]
     assert menu_item_template.format(manifest.display_name, widget.display_name) == DOCK_NAME
 
 

@@ -21,6 +21,7 @@ TOPICS = (
     "steering-a-run",
     "trusting-a-result",
     "repeating-a-run",
+    "many-images",
     "preferences",
 )
 """The headings of docs/using.md that links point at, as GitHub writes them into a URL."""

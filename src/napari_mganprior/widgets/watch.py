@@ -28,7 +28,7 @@ class ViewerWatch:
         The viewer to listen to.
     react : bound method
         Called with True after layers came, went, moved or were renamed, with False after a slider
-        moved or one of the followed layers changed. It is not kept alive.
+        moved, one of the followed layers changed, or others were selected. It is not kept alive.
 
     Attributes
     ----------
@@ -48,6 +48,7 @@ class ViewerWatch:
         dims = viewer.dims.events
         for emitter in (dims.current_step, dims.order, dims.ndisplay, dims.ndim):
             emitter.connect(self._on_values)
+        viewer.layers.selection.events.changed.connect(self._on_values)
 
     def follow(self, layers: Iterable[Layer | None], *, view: bool = False) -> None:
         """Listen to the data and the place of these layers only, and to the names of all.
