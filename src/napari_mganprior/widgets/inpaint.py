@@ -38,7 +38,7 @@ from napari_mganprior.widgets.watch import ViewerWatch
 
 __all__ = ["InpaintWidget"]
 
-_TASK = "inpaint"
+_REMEMBER, _RECALL = partial(remember, "inpaint"), partial(recall, "inpaint")
 _CHECK_MS = 150
 _PREVIEW_SECONDS = 0.25
 _LEAVE_SECONDS = 1.0
@@ -82,8 +82,8 @@ class InpaintWidget(QWidget):
         napari_viewer: ViewerModel,
         open_task: OpenTask = open_inpainting,
         *,
-        remember: Callable[[dict[str, Any]], object] = partial(remember, _TASK),
-        recall: Callable[[], Mapping[str, Any]] = partial(recall, _TASK),
+        remember: Callable[[dict[str, Any]], object] = _REMEMBER,
+        recall: Callable[[], Mapping[str, Any]] = _RECALL,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
