@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from napari.utils.notifications import show_error
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QTimer, Signal  # type: ignore[attr-defined]  # renamed by qtpy
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_mganprior.errors import MGANPriorError, OutOfMemoryError, SettingsError
 from napari_mganprior.priors import user_folder
@@ -17,7 +17,7 @@ from napari_mganprior.runs import OpenTask, RunController, RunRequest, RunResult
 from napari_mganprior.runs.job import open_inpainting
 from napari_mganprior.settings import recall, remember
 from napari_mganprior.widgets.activity import Activity
-from napari_mganprior.widgets.blink import BlinkButton, Showing
+from napari_mganprior.widgets.blink import Showing
 from napari_mganprior.widgets.fields import InpaintFields
 from napari_mganprior.widgets.inputs import (
     Inputs,
@@ -30,6 +30,7 @@ from napari_mganprior.widgets.outcome import Wanted, show_result
 from napari_mganprior.widgets.preview import LivePreview
 from napari_mganprior.widgets.reference import check_reference, take_reference
 from napari_mganprior.widgets.region import IN_VIEW
+from napari_mganprior.widgets.result_row import ResultRow, tell_loaded
 from napari_mganprior.widgets.results import add_mask
 from napari_mganprior.widgets.retry import ran_on_cpu
 from napari_mganprior.widgets.run_panel import RunPanel
@@ -64,10 +65,12 @@ class InpaintWidget(QWidget):
         What the user chooses.
     panel : RunPanel
         Buttons, progress and status.
+    results : ResultRow
+        What can be done with a result.
     blink : BlinkButton
-        Before and after.
+        Before and after; one of `results`.
     continue_button : QPushButton
-        Goes on from the last result.
+        Goes on from the last result; one of `results`.
     controller : RunController
         The runs.
     result_added : Signal
@@ -96,8 +99,8 @@ class InpaintWidget(QWidget):
         )
         self.panel = RunPanel(self.controller)
         self._activity = Activity(self.controller, "Inpaint")
-        self.blink = BlinkButton(napari_viewer)
-        self.continue_button = QPushButton("Continue")
+        self.results = ResultRow(napari_viewer)
+        self.blink, self.continue_button = self.results.blink, self.results.continue_button
         self._lay_out()
         self._check_timer = QTimer(self)
         self._check_timer.setSingleShot(True)
@@ -118,7 +121,7 @@ class InpaintWidget(QWidget):
         if self._watch.closed:
             return
         self.fields.refresh_layers()
-        self.blink.refresh()
+        self.results.refresh()
         self._watch_layers()
         self._check_soon()
 
@@ -204,6 +207,13 @@ class InpaintWidget(QWidget):
             order, restoration = self._orders.ended
             self._enqueue(order.again(start=restoration))
 
+    def load_settings(self, state: Mapping[str, Any], name: str) -> None:
+        """Set the form to what a result was made with, and say what it has not got."""
+        self.fields.restore(state)
+        self.check()
+        if not self.controller.busy:
+            self.panel.say(tell_loaded(name, state, self.fields.state()))
+
     def retry_smaller(self) -> None:
         """Run what did not fit into memory again, with a smaller setting."""
         failed = self._orders.failed
@@ -223,6 +233,7 @@ class InpaintWidget(QWidget):
                 self.controller.clear_queue()
                 self.controller.cancel()
                 self.blink.stop()
+                self.results.close_recipe()
                 self._let_go()
             self._closed = self._docked and self.parent() is None
             self._docked = self.parent() is not None
@@ -238,6 +249,7 @@ class InpaintWidget(QWidget):
         self.panel.retry.smaller_requested.connect(self.retry_smaller)
         self.panel.retry.cpu_requested.connect(self.retry_on_cpu)
         self.continue_button.clicked.connect(self.go_on)
+        self.results.load_requested.connect(self.load_settings)
         self.controller.started.connect(self._on_started)
         self.controller.previewed.connect(self._on_previewed)
         self.controller.finished.connect(self._on_finished)
@@ -245,20 +257,11 @@ class InpaintWidget(QWidget):
         self.controller.cancelled.connect(self._on_cancelled)
 
     def _lay_out(self) -> None:
-        self.continue_button.setToolTip(
-            "Search on from the last result, with the same settings and pixels; the new result "
-            "gets a layer of its own"
-        )
-        self.continue_button.setEnabled(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(FieldScroll(self.fields))
         layout.addWidget(self.panel)  # outside: Cancel must never be scrolled away
-        after = QHBoxLayout()
-        after.addWidget(self.blink)
-        after.addWidget(self.continue_button)
-        after.addStretch(1)
-        layout.addLayout(after)
+        layout.addWidget(self.results)
         layout.addStretch(1)
 
     def _watch_layers(self) -> None:
@@ -273,6 +276,7 @@ class InpaintWidget(QWidget):
         if layers_changed:
             self.reset_choices()
         else:
+            self.results.refresh()
             self._check_soon()
 
     def _on_field_changed(self) -> None:
