@@ -36,6 +36,8 @@ class RunRequest:
         Pixel-size factor; None estimates it.
     preview_interval : float or None
         Shortest time between two previews in seconds; None makes none.
+    history : bool
+        Whether pictures of the iterations are kept and come with the result.
 
     Raises
     ------
@@ -51,6 +53,7 @@ class RunRequest:
     device: str = "auto"
     zoom: float | None = 1.0
     preview_interval: float | None = None
+    history: bool = False
 
     def __post_init__(self) -> None:
         if self.preview_interval is not None and not self.preview_interval > 0:
