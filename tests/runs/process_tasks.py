@@ -86,13 +86,6 @@ class Stalled(Short):
         time.sleep(3600)
 
 
-class Huge(Endless):
-    """Previews of 32 MB at every step."""
-
-    def preview(self) -> np.ndarray:
-        return np.full((2048, 2048), self.done)
-
-
 class Unsendable(Short):
     """Its result holds something that cannot be brought over."""
 

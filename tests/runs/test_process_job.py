@@ -38,7 +38,7 @@ def tasks(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(tmp_path, monkeypatch):
+def nothing_left(monkeypatch):
     """After every test: no file, no process, no thread is left."""
     folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp" if os.name != "nt" else None))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -104,6 +104,21 @@ def listen():
     yield make
     for one in made:
         assert one.controller.close(10.0)
+
+
+@pytest.fixture
+def start():
+    jobs = []
+
+    def begin(open_task, **more):
+        jobs.append(ProcessJob(ask(**more), open_task))
+        jobs[-1].start()
+        return jobs[-1]
+
+    yield begin
+    for job in jobs:
+        job.cancel()
+        assert job.join(5.0)
 
 
 def ask(**more):
@@ -217,20 +232,24 @@ def test_stop_while_the_process_starts_keeps_the_first_step(tasks, listen):
     assert one.of("finished")[0].restoration.steps == 1
 
 
-def test_only_the_latest_news_wait(tasks):
-    """Nobody collects 32 MB previews for a while: one waits, not hundreds."""
-    job = ProcessJob(ask(preview_interval=1e-6), tasks.Huge)
-    job.start()
+def first_progress(job):
+    """Wait for the first progress of a job that nobody polls."""
     end = time.monotonic() + 20
-    while job.collect().preview is None:
+    while (progress := job.collect().progress) is None:
         assert time.monotonic() < end
         time.sleep(0.01)
-    time.sleep(1.0)
+    return progress
+
+
+def test_only_the_latest_news_wait(tasks, start):
+    """Nobody collects for a while: the news of the last step wait, not those of all."""
+    job = start(tasks.Endless, preview_interval=1e-6)
+    first = first_progress(job)
+    time.sleep(0.5)
     mail = job.collect()
-    assert mail.preview is not None
-    assert mail.preview.max() > 2
-    job.cancel()
-    assert job.join(5.0)
+    assert mail.progress.index > first.index + 10
+    assert first.index < mail.preview.max() <= mail.progress.index
+    assert mail.outcome is None
 
 
 @pytest.mark.parametrize(
@@ -340,14 +359,13 @@ def test_the_request_is_let_go_of_once_it_is_sent(tasks):
     job = ProcessJob(request, tasks.Asleep)
     del request
     job.start()
-    end = time.monotonic() + 20
-    while job.collect().progress is None:
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    gc.collect()
-    assert image() is None
-    job.cancel()
-    assert job.join(5.0)
+    try:
+        first_progress(job)
+        gc.collect()
+        assert image() is None
+    finally:
+        job.cancel()
+        assert job.join(5.0)
 
 
 def test_the_number_of_torch_threads_reaches_the_process(tasks, listen):
@@ -423,3 +441,69 @@ def test_the_interpreter_ends_while_a_process_computes(tasks):
     assert process.returncode == 0
     assert not re.search(r"\S", said + complained)
     assert time.monotonic() - began < 15
+
+
+def script(folder, text):
+    """Return a program that stands in for Python."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@posix
+def test_a_process_that_never_connects_can_be_cancelled(tasks, listen, tmp_path, monkeypatch):
+    """Nor does what it has started itself hold anything up."""
+    monkeypatch.setattr(sys, "executable", script(tmp_path, "sleep 3600"))
+    one = listen(tasks.Short)
+    one.controller.start(ask())
+    time.sleep(0.3)
+    began = time.monotonic()
+    one.controller.cancel()
+    one.until(lambda: bool(one.of("cancelled")), seconds=5.0)
+    assert time.monotonic() - began < 0.5
+
+
+@posix
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("echo no module here >&2; exit 1", "exit code 1, after it wrote 'no module here'"),
+        ("exec 0<&- 1>&- 2>&-; sleep 0.2; exit 5", "exit code 5;"),
+    ],
+)
+def test_a_process_that_ends_before_it_connects_is_told(
+    tasks, listen, tmp_path, monkeypatch, text, message
+):
+    monkeypatch.setattr(sys, "executable", script(tmp_path, text))
+    how, error = listen(tasks.Short).run(ask())
+    assert how == "failed"
+    with pytest.raises(ComputeError, match=message):
+        raise error
+
+
+def test_no_python_to_start_is_told(tasks, listen, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
+    how, error = listen(tasks.Short).run(ask())
+    assert how == "failed"
+    with pytest.raises(ComputeError, match=r"FileNotFoundError.*nowhere"):
+        raise error
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")
+@pytest.mark.parametrize("name", ["Short", "crash", "Asleep"])
+def test_no_open_file_is_left(tasks, listen, name):
+    """However a run ends, it closes what it opened."""
+    one = listen(getattr(tasks, name))
+
+    def run():
+        one.heard.clear()
+        one.controller.start(ask())
+        one.until(lambda: bool(one.of("progressed")) or not one.controller.busy)
+        one.controller.cancel()
+        one.until(lambda: not one.controller.busy)
+
+    run()
+    before = sorted(path.name for path in Path("/proc/self/fd").iterdir())
+    run()
+    assert sorted(path.name for path in Path("/proc/self/fd").iterdir()) == before

@@ -14,6 +14,7 @@ from napari_mganprior.errors import MGANPriorError
 from napari_mganprior.runs.request import RunRequest
 
 __all__ = [
+    "GO",
     "Frames",
     "JobLike",
     "Mail",
@@ -71,6 +72,9 @@ class Task(Protocol):
 
 
 OpenTask = Callable[[RunRequest], Task]
+
+GO = b"go"
+"""Said to a process of its own after its order, and after what was pressed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from multiprocessing.connection import Client, Connection
 from typing import Any, NoReturn
 
 from napari_mganprior.errors import ComputeError
-from napari_mganprior.runs.base import Mail, OpenTask, Order, Outcome, Task
+from napari_mganprior.runs.base import GO, Mail, OpenTask, Order, Outcome, Task
 from napari_mganprior.runs.failures import explain
 from napari_mganprior.runs.job import Job
 from napari_mganprior.runs.request import RunRequest
@@ -41,6 +41,7 @@ def main() -> None:
         _leave(0)
     job = Job(order.request, _by_name(order.opener), threads=order.threads)
     del order  # the image is the job's alone, and goes with it
+    _obey(connection, job, until=GO)  # a Stop pressed meanwhile counts from the first step
     threading.Thread(target=_obey, args=(connection, job), daemon=True).start()
     job.start()
     _report(connection, job)
@@ -58,7 +59,7 @@ def _report(connection: Connection, job: Job) -> None:
         time.sleep(_BETWEEN_NEWS)
 
 
-def _obey(connection: Connection, job: Job) -> None:
+def _obey(connection: Connection, job: Job, until: bytes = b"") -> None:
     """Do as told; leave at once when nobody is there any more."""
     commands = {b"pause": job.pause, b"resume": job.resume, b"stop": job.stop}
     while True:
@@ -66,6 +67,8 @@ def _obey(connection: Connection, job: Job) -> None:
             command = connection.recv_bytes()
         except (EOFError, OSError):
             _leave(_ORPHANED)
+        if command == until:
+            return
         commands[command]()
 
 

@@ -47,7 +47,8 @@ def how_it_died(code: int | None, said: str) -> ComputeError:
     if code in (-9, _NO_MEMORY):  # nobody but the system, or the user, sends a SIGKILL
         error: ComputeError = OutOfMemoryError(
             f"The system ended the run's process ({_in_words(code)}), most often because "
-            "memory ran out; wanted a result. Close other programs, crop the image, or choose quality 'fast'."
+            "memory ran out; wanted a result. Close other programs, crop the image, or choose "
+            "quality 'fast'."
         )
     else:
         error = ComputeError(

@@ -196,7 +196,7 @@ def _torch_broken(error: BaseException, said: str) -> str:
         return (
             f"Windows could not load PyTorch after Qt ({said}); wanted PyTorch loaded first. "
             "Switch on process mode in Preferences: its process has no Qt. Or start "
-            f" napari with {_TORCH_FIRST}. If neither helps, install {_REDISTRIBUTABLE}."
+            f"napari with {_TORCH_FIRST}. If neither helps, install {_REDISTRIBUTABLE}."
         )
     if on_windows:
         return (

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 __all__ = ["MemoryNeed", "free_memory", "is_out_of_memory", "memory_need", "size_in_words"]
 
-_STEPS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
-_SIZE = r"([\d.]+) ?(bytes|[KMGTP]?i?B)"
+_STEPS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
+_SIZE = r"([\d.]+) ?(bytes|[KMGTPE]?i?B)"
 _WANTED = (rf"tried to allocate {_SIZE}", rf"unable to allocate {_SIZE}")
 # torch 2 says "of which 1.20 GiB is free", torch 1 said "1.20 GiB free".
 _FREE = (rf"of which {_SIZE} is free", rf"; {_SIZE} free")
@@ -118,8 +118,8 @@ def size_in_words(size: int) -> str:
     """
     if size < 1024:
         return f"{size} bytes"
-    step = min(5, (size.bit_length() - 1) // 10)
-    return f"{size / 1024**step:.1f} {' KMGTP'[step]}iB"
+    step = min(6, (size.bit_length() - 1) // 10)
+    return f"{size / 1024**step:.1f} {' KMGTPE'[step]}iB"
 
 
 def _first(patterns: tuple[str, ...], said: str) -> int | None:

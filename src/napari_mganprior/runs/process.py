@@ -11,6 +11,7 @@ import os
 import pickle
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from napari_mganprior.errors import MGANPriorError, SettingsError
-from napari_mganprior.runs.base import Mail, Mailbox, OpenTask, Order, Outcome
+from napari_mganprior.runs.base import GO, Mail, Mailbox, OpenTask, Order, Outcome
 from napari_mganprior.runs.deaths import how_it_died
 from napari_mganprior.runs.failures import explain, forget_frames
 from napari_mganprior.runs.job import checked_threads, open_inpainting
@@ -168,7 +169,7 @@ class ProcessJob:
         try:
             connection.send_bytes(order)
             with self._lock:
-                for command in self._unsent:
+                for command in (*self._unsent, GO):
                     connection.send_bytes(command)
                 self._connection = connection
         except OSError:
@@ -272,8 +273,8 @@ class _Child:
     def terminate(self) -> None:
         """Ask the system to end it."""
         process = self._process
-        if process is not None:
-            process.terminate()
+        if process is not None and process.poll() is None:
+            _signal(process, "SIGTERM")
 
     def obituary(self) -> MGANPriorError:
         """Say how it came to its end, after it went away by itself."""
@@ -320,9 +321,18 @@ def _end(process: "subprocess.Popen[bytes]", grace: float) -> int | None:
     try:
         return process.wait(grace)
     except subprocess.TimeoutExpired:
-        process.kill()
+        _signal(process, "SIGKILL")
         process.wait()
         return None
+
+
+def _signal(process: "subprocess.Popen[bytes]", name: str) -> None:
+    """End a process and whatever it has started itself."""
+    if os.name == "nt":
+        process.kill()
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, getattr(signal, name))  # it leads a session, so a group too
 
 
 def _environment() -> dict[str, str]:
