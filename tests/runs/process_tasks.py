@@ -52,6 +52,12 @@ class Endless(Short):
     pace = 0.005
 
 
+class Racing(Endless):
+    """Steps as quick as can be."""
+
+    pace = 0.0
+
+
 class Asleep(Short):
     """A first step, and then one that takes an hour."""
 

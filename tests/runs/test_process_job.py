@@ -225,7 +225,7 @@ def test_pause_holds_resume_goes_on_and_stop_keeps(tasks, listen):
 
 
 def test_stop_while_the_process_starts_keeps_the_first_step(tasks, listen):
-    one = listen(tasks.Endless)
+    one = listen(tasks.Racing)
     one.controller.start(ask())
     one.controller.stop()
     one.until(lambda: bool(one.of("finished")))
@@ -392,15 +392,20 @@ print("running", flush=True)
 """
 
 
+def environment():
+    """Let another Python find the tasks, and use the folder that `nothing_left` looks into."""
+    places = os.pathsep.join([str(HERE), *filter(None, sys.path)])
+    return {**os.environ, "PYTHONPATH": places, "TMPDIR": tempfile.gettempdir()}
+
+
 def parent(name, then):
     """Start a Python that starts a process job; return it once the job computes."""
-    places = os.pathsep.join([str(HERE), *filter(None, sys.path)])
     process = subprocess.Popen(
         [sys.executable, "-c", _PARENT.format(name=name, then=then)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": places, "TMPDIR": tempfile.gettempdir()},
+        env=environment(),
     )
     assert process.stdout.readline() == "running\n", process.stderr.read()
     return process
@@ -507,3 +512,35 @@ def test_no_open_file_is_left(tasks, listen, name):
     before = sorted(path.name for path in Path("/proc/self/fd").iterdir())
     run()
     assert sorted(path.name for path in Path("/proc/self/fd").iterdir()) == before
+
+
+_LEAVING = """
+import sys, tempfile, time
+from pathlib import Path
+import numpy as np
+import process_tasks
+from napari_mganprior.runs import ProcessJob, RunRequest
+
+sys.executable = {script!r}
+image = np.zeros((4, 4))
+job = ProcessJob(RunRequest(image=image, mask=image == 0, prior="tiny"), process_tasks.Short)
+job.start()
+while not list(Path(tempfile.gettempdir()).glob("*/s")):
+    time.sleep(0.01)
+time.sleep(0.2)
+"""
+
+
+@posix
+def test_the_interpreter_tidies_up_while_a_process_starts(tasks, tmp_path):
+    """The folder of the connection is gone too; `nothing_left` looks for it."""
+    pid = tmp_path / "pid"
+    program = script(tmp_path, f"echo $$ > {pid}; exec sleep 3600")
+    subprocess.run(
+        [sys.executable, "-c", _LEAVING.format(script=program)],
+        env=environment(),
+        timeout=30,
+        check=True,
+    )
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)

@@ -166,6 +166,30 @@ def test_a_handler_that_raises_does_not_hold_up_the_queue(queued):
     queued.until(lambda: len(queued.of("finished")) == 2)
 
 
+def test_a_handler_that_raises_about_a_failed_start_does_not_hold_up_the_queue(bench):
+    """The next poll goes on with those that wait."""
+
+    def make_job(request, open_task):
+        if request.seed == 2:
+            raise MGANPriorError("Got seed 2; wanted another.")
+        return Job(request, open_task)
+
+    def wrong(_):
+        raise ValueError("a mistake in a handler")
+
+    controller = RunController(bench.open, make_job=make_job)
+    controller.failed.connect(wrong)
+    finished = []
+    controller.finished.connect(finished.append)
+    bench.let(10)
+    for seed in (1, 2, 3):
+        controller.enqueue(ask(seed))
+    with pytest.raises(Exception, match="a mistake in a handler"):
+        bench.until(lambda: controller.poll() or len(finished) == 2)
+    bench.until(lambda: controller.poll() or len(finished) == 2)
+    assert controller.waiting == 0
+
+
 def test_the_same_key_waits_once(queued):
     """Pressed twice, the later settings count, in the earlier place."""
     queued.controller.start(ask(1))
