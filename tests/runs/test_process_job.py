@@ -2,9 +2,11 @@
 
 import gc
 import importlib
+import importlib.util
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,14 +45,16 @@ def nothing_left(monkeypatch):
     folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp" if os.name != "nt" else None))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     before = children()
-    yield
-    for thread in threading.enumerate():
-        if thread.name.startswith("napari-mganprior"):
-            thread.join(5.0)
-            assert not thread.is_alive(), f"{thread} is left over"
-    assert children() <= before
-    assert list(folder.iterdir()) == []
-    folder.rmdir()
+    try:
+        yield
+        for thread in threading.enumerate():
+            if thread.name.startswith("napari-mganprior"):
+                thread.join(5.0)
+                assert not thread.is_alive(), f"{thread} is left over"
+        assert children() <= before
+        assert list(folder.iterdir()) == []
+    finally:
+        shutil.rmtree(folder)
 
 
 def children():
@@ -290,6 +294,15 @@ def test_what_a_crashed_process_wrote_is_kept_up_to_a_limit(tasks, listen, caplo
     assert note.endswith("the last straw")
     assert 1900 < len(note) < 2100
     assert "the last straw" in caplog.text
+
+
+@posix
+def test_the_lines_of_a_crash_are_kept_and_the_list_of_modules_is_not(tasks, listen):
+    """Python names every extension module there is; that would be all of the tail."""
+    _, error = listen(tasks.segfault).run(ask())
+    (note,) = error.__notes__
+    assert "process_tasks.py" in note
+    assert "Extension modules" not in note
 
 
 def test_a_task_without_a_name_is_refused_when_started(listen):
@@ -544,3 +557,37 @@ def test_the_interpreter_tidies_up_while_a_process_starts(tasks, tmp_path):
     )
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+_REAL = """
+import sys, time
+import numpy as np
+from napari_mganprior.runs import ProcessJob, RunRequest
+
+image = np.random.default_rng(0).random((32, 32)).astype(np.float32)
+mask = np.zeros((32, 32), bool)
+mask[10:14, 10:14] = True
+request = RunRequest(image=image, mask=mask, prior="tiny16", quality="fast", device="cpu")
+job = ProcessJob(request)
+job.start()
+job.join()
+outcome = job.collect().outcome
+print(outcome.error, outcome.result is not None, "torch" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("napari_mganprior.restore").submodule_search_locations is None,
+    reason="while restore is one file, its Restoration cannot be received without torch",
+)
+def test_napari_itself_never_loads_torch_in_process_mode(prior_folder):
+    """Where Windows cannot load torch after Qt, process mode is the way out."""
+    done = subprocess.run(
+        [sys.executable, "-c", _REAL],
+        env={**environment(), "NAPARI_MGANPRIOR_PRIORS": str(prior_folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.strip() == "None True False", done.stderr

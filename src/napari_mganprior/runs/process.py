@@ -38,7 +38,9 @@ _PAUSE_WHEN_LEAVING = 10.0
 _TICK = 0.05
 _GRACE = 0.2
 _GRACE_TO_DIE = 5.0
-_TAIL = 2000
+_TAIL = 2000  # characters
+_RAW_TAIL = 20_000  # bytes
+_NOISE = "Extension modules: "  # Python's list after a crash: it would push out all the rest
 _LONGEST_ADDRESS = 100  # bytes; a socket's path has room for 104 to 108
 _GONE = (EOFError, OSError)
 
@@ -287,7 +289,8 @@ class _Child:
         return how_it_died(code, self._said())
 
     def _said(self) -> str:
-        return self._tail.decode(errors="replace")
+        lines = self._tail.decode(errors="replace").splitlines()
+        return "\n".join(line for line in lines if not line.startswith(_NOISE))[-_TAIL:]
 
     def _listen(self) -> None:
         if os.name == "nt":
@@ -310,7 +313,7 @@ class _Child:
         assert self._process.stdout is not None
         with suppress(OSError, ValueError):
             while chunk := os.read(self._process.stdout.fileno(), 4096):
-                self._tail = (self._tail + chunk)[-_TAIL:]
+                self._tail = (self._tail + chunk)[-_RAW_TAIL:]
         if not self._connected.is_set():
             with suppress(*_GONE):
                 Client(address, authkey=self._key).close()
