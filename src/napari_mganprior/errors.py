@@ -52,7 +52,27 @@ class ComputeError(MGANPriorError):
 
 
 class OutOfMemoryError(ComputeError):
-    """The computation did not fit into memory; the cause is chained."""
+    """The computation did not fit into memory; the cause is chained.
+
+    Parameters
+    ----------
+    *args : object
+        The message.
+    wanted : int, optional
+        Bytes that were asked for at once, 1 or more.
+    free : int, optional
+        Bytes that were free then, 0 or more.
+
+    Attributes
+    ----------
+    wanted, free : int or None
+        As given; None where nobody said.
+    """
+
+    def __init__(self, *args: object, wanted: int | None = None, free: int | None = None) -> None:
+        super().__init__(*args)
+        self.wanted = wanted
+        self.free = free
 
 
 class TrainingError(MGANPriorError, ValueError):

@@ -1,15 +1,20 @@
-"""A task whose steps the test lets through one by one, and a check that no thread is left."""
+"""A task whose steps the test lets through one by one, processes, and that nothing is left."""
 
+import importlib
+import os
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from napari_mganprior.runs import RunController, RunRequest
+from napari_mganprior.runs import ProcessJob, RunController, RunRequest
 
 
 class GatedTask:
@@ -94,7 +99,104 @@ def request_() -> RunRequest:
 @pytest.fixture(autouse=True)
 def no_thread_left() -> Iterator[None]:
     yield
+    wait_for_threads()
+
+
+def wait_for_threads():
     for thread in threading.enumerate():
         if thread.name.startswith("napari-mganprior"):
             thread.join(10.0)
             assert not thread.is_alive(), f"{thread} is left over"
+
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def tasks(monkeypatch):
+    """Return the module of tasks, where the process finds it too."""
+    monkeypatch.syspath_prepend(str(HERE))
+    return importlib.import_module("process_tasks")
+
+
+@pytest.fixture
+def nothing_left(monkeypatch):
+    """After every test: no file, no process, no thread is left."""
+    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp" if os.name != "nt" else None))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    before = children()
+    try:
+        yield
+        wait_for_threads()
+        assert children() <= before
+        assert list(folder.iterdir()) == []
+    finally:
+        shutil.rmtree(folder)
+
+
+def children():
+    """Return the processes, zombies too, that this one started."""
+    if not Path("/proc/self/task").exists():
+        return set()
+    found = set()
+    for task in Path("/proc/self/task").iterdir():
+        found |= set((task / "children").read_text().split())
+    return found
+
+
+class Listening:
+    """A controller in process mode, and what it has said."""
+
+    def __init__(self, open_task):
+        self.controller = RunController(open_task)
+        self.controller.process_mode = True
+        self.heard = []
+        for name in ("progressed", "previewed", "finished", "failed", "started"):
+            getattr(self.controller, name).connect(self.listener(name), check_nargs=False)
+        self.controller.cancelled.connect(lambda: self.heard.append(("cancelled", None)))
+
+    def listener(self, name):
+        return lambda value: self.heard.append((name, value))
+
+    def of(self, name):
+        return [value for said, value in self.heard if said == name]
+
+    def until(self, condition, seconds=20.0):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"still waiting; heard {self.heard}"
+            self.controller.poll()
+            time.sleep(0.005)
+
+    def run(self, request):
+        self.controller.start(request)
+        self.until(lambda: not self.controller.busy)
+        return self.heard[-1]
+
+
+@pytest.fixture
+def listen():
+    made = []
+
+    def make(open_task):
+        made.append(Listening(open_task))
+        return made[-1]
+
+    yield make
+    for one in made:
+        assert one.controller.close(10.0)
+
+
+@pytest.fixture
+def start(tasks):
+    jobs = []
+
+    def begin(open_task, **more):
+        jobs.append(ProcessJob(tasks.ask(**more), open_task))
+        jobs[-1].start()
+        return jobs[-1]
+
+    yield begin
+    for job in jobs:
+        job.cancel()
+        assert job.join(5.0)

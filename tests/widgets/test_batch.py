@@ -152,7 +152,7 @@ def test_a_folder_is_restored_into_another(batch, qtbot, folders):
     choose_folders(widget, folders)
     n_layers = len(viewer.layers)
     run(qtbot, widget)
-    assert cells(widget, 2) == ["restored", "refused", "restored"]
+    assert cells(widget, 2) == ["restored", "refused", "restored"], cells(widget, 6)
     assert "Got no mask for b.png" in cells(widget, 6)[1]
     rows = list(csv.DictReader((folders / "out" / "summary.csv").read_text().splitlines()))
     assert [row["outcome"] for row in rows] == ["restored", "refused", "restored"]

@@ -18,7 +18,6 @@ from napari_mganprior.settings import (
     save_preferences,
 )
 from napari_mganprior.widgets.commands import inpaint_active_layer, open_inpaint
-from napari_mganprior.widgets.fields import InpaintFields
 from napari_mganprior.widgets.help import GUIDE, TOPICS, help_label, help_url
 from napari_mganprior.widgets.inpaint import InpaintWidget
 from napari_mganprior.widgets.preferences import current_preferences
@@ -29,6 +28,7 @@ pytestmark = pytest.mark.gui
 PLUGIN = "mGANprior restoration"
 OPEN = f"Inpaint ({PLUGIN})"
 AGAIN = f"Inpaint the active layer with the last settings ({PLUGIN})"
+MANY = f"Batch ({PLUGIN})"
 GUIDE_FILE = Path(__file__).parents[2] / "docs" / "using.md"
 
 with_page = pytest.mark.skipif(
@@ -66,7 +66,7 @@ def forms(viewer):
 
 
 def test_layers_filter_has_our_submenu(make_napari_viewer):
-    assert list(filter_menu(make_napari_viewer())) == [OPEN, AGAIN]
+    assert list(filter_menu(make_napari_viewer())) == [OPEN, AGAIN, MANY]
 
 
 def test_the_menu_opens_the_form_and_the_command_finds_it(make_napari_viewer):
@@ -145,13 +145,6 @@ def test_the_command_opens_the_form_and_does_what_was_done_last(
     make_napari_viewer, monkeypatch, qtbot, warned
 ):
     """The real engine and a tiny prior, from a window without a form to the new layer."""
-
-    def restore(fields, form):
-        for name, value in form.items():
-            getattr(fields, name).value = value
-
-    if not hasattr(InpaintFields, "restore"):
-        monkeypatch.setattr(InpaintFields, "restore", restore, raising=False)
     remember("inpaint", {"prior": "tiny16", "quality": "fast", "seed": 7, "device": "cpu"})
     viewer = make_napari_viewer()
     image = viewer.add_image(np.random.default_rng(0).random((20, 16), np.float32), name="cells")

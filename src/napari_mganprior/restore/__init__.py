@@ -1,11 +1,19 @@
-"""An image restored: one plane, a series of planes, or a recipe once more."""
+"""An image restored: one plane, a series of planes, or a recipe once more.
 
-from napari_mganprior.restore.function import inpaint
-from napari_mganprior.restore.inpainting import Inpainting
-from napari_mganprior.restore.replay import Replay, replay
+The names are loaded when first used: what a run returns can be read without torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from napari_mganprior.restore.result import Restoration, RestoreStep
-from napari_mganprior.restore.search import search_window
-from napari_mganprior.restore.series import SeriesInpainting
+
+if TYPE_CHECKING:
+    from napari_mganprior.restore.function import inpaint
+    from napari_mganprior.restore.inpainting import Inpainting
+    from napari_mganprior.restore.replaying import Replay, replay
+    from napari_mganprior.restore.search import search_window
+    from napari_mganprior.restore.series import SeriesInpainting
 
 __all__ = [
     "Inpainting",
@@ -17,3 +25,18 @@ __all__ = [
     "replay",
     "search_window",
 ]
+
+_WHERE = {
+    "Inpainting": "inpainting",
+    "Replay": "replaying",
+    "SeriesInpainting": "series",
+    "inpaint": "function",
+    "replay": "replaying",
+    "search_window": "search",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

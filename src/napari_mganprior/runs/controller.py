@@ -1,15 +1,21 @@
 """The one that starts, steers and ends runs, under every widget. No Qt.
 
-All its methods belong to one thread, the owner's. `poll` collects the news of the thread that
-computes and emits the signals, so that every handler runs in the owner's thread.
+All its methods belong to one thread, the owner's. `poll` collects the news of the thread or
+process that computes and emits the signals, so that every handler runs in the owner's thread.
 """
 
+from collections.abc import Hashable
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from psygnal import Signal
 
 from napari_mganprior.errors import MGANPriorError
-from napari_mganprior.runs.job import Job, Mail, OpenTask, Outcome, open_inpainting
+from napari_mganprior.runs.base import JobLike, Mail, MakeJob, OpenTask, Outcome
+from napari_mganprior.runs.failures import explain
+from napari_mganprior.runs.job import Job
+from napari_mganprior.runs.opening import open_inpainting
+from napari_mganprior.runs.process import ProcessJob
 from napari_mganprior.runs.request import RunRequest
 
 __all__ = ["RunController", "RunState"]
@@ -30,16 +36,39 @@ class RunState(Enum):
     """Stop or cancel was asked for; the step under way is not over yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A run in the queue."""
+
+    request: RunRequest
+    key: Hashable | None
+
+
 class RunController:
-    """Start, watch, pause, stop and cancel one run at a time.
+    """Start, watch, pause, stop and cancel one run at a time; others wait in a queue.
+
+    A waiting run starts by itself after the one before it has finished, failed or was cancelled,
+    once that one's signals were emitted.
 
     Parameters
     ----------
     open_task : callable, optional
         Makes a task from a `RunRequest`, in the run's thread; an inpainting by default.
+    make_job : callable, optional
+        Makes the job from a request and ``open_task``; by default a `Job`, or a `ProcessJob` in
+        process mode.
 
     Attributes
     ----------
+    process_mode : bool
+        Whether the next runs are in a process of their own: Cancel is immediate, and a crash
+        does not reach napari. ``open_task`` must then be a function of a module.
+    threads : int
+        How many threads torch computes with in the next runs; 0 leaves torch its own choice.
+    started : Signal
+        With the `RunRequest` of a run that starts. The state is LOADING by then.
+    queue_changed : Signal
+        With the number of runs waiting.
     state_changed : Signal
         With the new `RunState`.
     progressed : Signal
@@ -54,42 +83,28 @@ class RunController:
         With nothing. The state is IDLE by then.
     """
 
+    started = Signal(object)
+    queue_changed = Signal(int)
     state_changed = Signal(RunState)
     progressed = Signal(object)
     previewed = Signal(object)
     finished = Signal(object)
     failed = Signal(object)
     cancelled = Signal()
-    started = Signal(object)
-    queue_changed = Signal(int)
 
-    def __init__(self, open_task: OpenTask = open_inpainting) -> None:
+    def __init__(
+        self, open_task: OpenTask = open_inpainting, *, make_job: MakeJob | None = None
+    ) -> None:
+        self.process_mode = False
+        self.threads = 0
         self._open_task = open_task
-        self._job: Job | None = None
+        self._make_job = make_job
+        self._job: JobLike | None = None
+        self._current: RunRequest | None = None
+        self._queue: list[_Waiting] = []
+        self._ending = False
         self._state = RunState.IDLE
         self._closed = False
-        self._queue: list[RunRequest] = []
-        self.current: RunRequest | None = None
-
-    @property
-    def waiting(self) -> int:
-        """How many runs wait."""
-        return len(self._queue)
-
-    def enqueue(self, request: RunRequest, key: object = None) -> int:
-        """Start a run now, or after those before it."""
-        if not self.busy:
-            self.start(request)
-        else:
-            self._queue.append(request)
-            self.queue_changed.emit(self.waiting)
-        return self.waiting
-
-    def clear_queue(self) -> None:
-        """Drop the runs that wait."""
-        if self._queue:
-            self._queue.clear()
-            self.queue_changed.emit(0)
 
     @property
     def state(self) -> RunState:
@@ -97,12 +112,22 @@ class RunController:
         return self._state
 
     @property
+    def current(self) -> RunRequest | None:
+        """What the run under way was asked for; None when there is no run."""
+        return self._current
+
+    @property
+    def waiting(self) -> int:
+        """How many runs wait in the queue."""
+        return len(self._queue)
+
+    @property
     def busy(self) -> bool:
         """Whether there is a run."""
         return self._state is not RunState.IDLE
 
     def start(self, request: RunRequest) -> None:
-        """Start a run.
+        """Start a run, before those that wait.
 
         Parameters
         ----------
@@ -112,22 +137,58 @@ class RunController:
         Raises
         ------
         MGANPriorError
-            If there is a run already, or the controller is closed.
+            If there is a run already, the controller is closed, or the run cannot start.
         """
-        if self._closed:
-            raise MGANPriorError(
-                "Got a run for a closed window; wanted an open one. Open it again."
-            )
+        self._refuse_when_closed()
         if self.busy:
             raise MGANPriorError(
                 "Got a second run while one is on; wanted one at a time. Wait for its end, or "
                 "press 'Stop and keep' or 'Cancel' first."
             )
-        self._job = Job(request, self._open_task)
-        self._job.start()
-        self.current = request
-        self._enter(RunState.LOADING)
-        self.started.emit(request)
+        self._begin(request)
+
+    def enqueue(self, request: RunRequest, key: Hashable | None = None) -> int:
+        """Start a run when those before it are over; at once when there is none.
+
+        Called from a handler of `finished`, `failed` or `cancelled`, it starts after all
+        handlers were told.
+
+        Parameters
+        ----------
+        request : RunRequest
+            What to do.
+        key : hashable, optional
+            A waiting run with the same key is replaced, in its place in the queue. None replaces
+            none.
+
+        Returns
+        -------
+        int
+            How many runs wait now; 0 if this one started.
+
+        Raises
+        ------
+        MGANPriorError
+            If the controller is closed, or there is no run to wait for and it cannot start.
+        """
+        self._refuse_when_closed()
+        if not (self.busy or self._ending or self._queue):
+            self._begin(request)
+            return self.waiting
+        one = _Waiting(request, key)
+        same = [n for n, other in enumerate(self._queue) if key is not None and other.key == key]
+        if same:
+            self._queue[same[0]] = one
+        else:
+            self._queue.append(one)
+            self.queue_changed.emit(self.waiting)
+        return self.waiting
+
+    def clear_queue(self) -> None:
+        """Forget the runs that wait; the one under way goes on."""
+        if self._queue:
+            self._queue.clear()
+            self.queue_changed.emit(0)
 
     def pause(self) -> None:
         """Pause after the step under way; does nothing unless RUNNING."""
@@ -148,13 +209,16 @@ class RunController:
             self._enter(RunState.STOPPING)
 
     def cancel(self) -> None:
-        """End after the step under way and keep nothing; `cancelled` follows."""
+        """End the run under way and keep nothing; `cancelled` follows, then the next in the queue.
+
+        In a thread it ends after the step under way, in a process at once.
+        """
         if self._job is not None:
             self._job.cancel()
             self._enter(RunState.STOPPING)
 
     def close(self, timeout: float = 2.0) -> bool:
-        """Cancel, wait a little, and emit nothing from now on.
+        """Cancel, drop the queue, wait a little, and emit nothing from now on.
 
         Parameters
         ----------
@@ -169,7 +233,7 @@ class RunController:
         """
         self._closed = True
         self._queue.clear()
-        job, self._job = self._job, None
+        job, self._job, self._current = self._job, None, None
         self._state = RunState.IDLE
         if job is None:
             return True
@@ -180,22 +244,58 @@ class RunController:
         """Collect the news of the run and emit the signals; call it some ten times a second."""
         job = self._job
         if job is None:
+            if not self._ending:  # a handler that failed may have held up the queue
+                self._start_waiting()
             return
         mail = job.collect()
-        if mail.outcome is not None:
-            job.join()  # its last act was to post the outcome
-            self._job = None
-        self._tell(job, mail)
-        if mail.outcome is not None and not self._closed:
-            self.current = None
-            self._enter(RunState.IDLE)
-            self._end(mail.outcome)
-            if self._queue and not self.busy and not self._closed:
-                following = self._queue.pop(0)
-                self.queue_changed.emit(self.waiting)
-                self.start(following)
+        if mail.outcome is None:
+            self._tell(job, mail)
+            return
+        job.join()  # its last act was to post the outcome
+        self._job = self._current = None
+        self._ending = True
+        try:
+            self._tell(job, mail)
+            if not self._closed:
+                self._enter(RunState.IDLE)
+            if not self._closed:
+                self._end(mail.outcome)
+        finally:
+            self._ending = False
+            self._start_waiting()
 
-    def _tell(self, job: Job, mail: Mail) -> None:
+    def _default_job(self, request: RunRequest, open_task: OpenTask) -> JobLike:
+        kind = ProcessJob if self.process_mode else Job
+        return kind(request, open_task, threads=self.threads)
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise MGANPriorError(
+                "Got a run for a closed window; wanted an open one. Open it again."
+            )
+
+    def _begin(self, request: RunRequest) -> None:
+        job = (self._make_job or self._default_job)(request, self._open_task)
+        try:
+            job.start()
+        except RuntimeError as error:  # the system gives no thread
+            raise explain(error) from error
+        self._job, self._current = job, request
+        self._enter(RunState.LOADING)
+        if self._current is request and not self._closed:
+            self.started.emit(request)
+
+    def _start_waiting(self) -> None:
+        """Start the next run of the queue; one that cannot start has failed."""
+        while self._queue and not self.busy and not self._closed:
+            request = self._queue.pop(0).request
+            try:
+                self._begin(request)
+            except MGANPriorError as error:
+                self.failed.emit(error)
+            self.queue_changed.emit(self.waiting)
+
+    def _tell(self, job: JobLike, mail: Mail) -> None:
         if mail.running and self._state is RunState.LOADING:
             self._enter(RunState.RUNNING)
         if mail.progress is not None and not self._closed:

@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
 from napari_mganprior.errors import MaskError
 from napari_mganprior.files import check_output
+from napari_mganprior.runs.base import Task, TaskStep
 from napari_mganprior.runs.batch import Laid, lay_out, write_result
 from napari_mganprior.runs.opening import open_inpainting
 from napari_mganprior.runs.request import RunRequest
-
-if TYPE_CHECKING:
-    from napari_mganprior.runs.job import Task, TaskStep
 
 __all__ = ["FileRequest", "FileTask", "open_any"]
 
@@ -48,6 +46,11 @@ class FileRequest:
     preview_interval: float | None = None
     history: bool = False
 
+    @property
+    def device(self) -> str:
+        """Where it is to be computed."""
+        return str(self.options.get("device", "auto"))
+
 
 class FileTask:
     """A restoration that is written to a file when its result is asked for.
@@ -62,10 +65,10 @@ class FileTask:
         Where to.
     """
 
-    def __init__(self, task: "Task", laid: Laid, output: Path) -> None:
+    def __init__(self, task: Task, laid: Laid, output: Path) -> None:
         self._task, self._laid, self._output = task, laid, output
 
-    def __iter__(self) -> Iterator["TaskStep"]:
+    def __iter__(self) -> Iterator[TaskStep]:
         """Compute."""
         return iter(self._task)
 
@@ -80,7 +83,7 @@ class FileTask:
         return restoration
 
 
-def open_any(request: RunRequest | FileRequest) -> "Task":
+def open_any(request: RunRequest | FileRequest) -> Task:
     """Open a request of either kind.
 
     Parameters

@@ -8,16 +8,23 @@ import atexit
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_mganprior.errors import MGANPriorError
-from napari_mganprior.runs.failures import explain, forget_frames
+from napari_mganprior.errors import SettingsError
+from napari_mganprior.runs.base import (
+    Mail,
+    Mailbox,
+    OpenTask,
+    Outcome,
+    Progress,
+    RunResult,
+    Task,
+    TaskStep,
+)
+from napari_mganprior.runs.failures import device_note, explain, forget_frames
 from napari_mganprior.runs.opening import open_inpainting
+from napari_mganprior.runs.pictures import Pictures
 from napari_mganprior.runs.request import RunRequest
 
 __all__ = [
@@ -28,117 +35,11 @@ __all__ = [
     "Progress",
     "RunResult",
     "Task",
-    "open_inpainting",
+    "checked_threads",
 ]
 
 _log = logging.getLogger(__name__)
 _PAUSE_WHEN_LEAVING = 10.0
-
-
-class TaskStep(Protocol):
-    """What the job needs to know of one step of a task; `restore.RestoreStep` is one."""
-
-    @property
-    def index(self) -> int:
-        """Number of the step, from 1."""
-
-    @property
-    def n_steps(self) -> int:
-        """Upper bound of their number."""
-
-    @property
-    def loss(self) -> float:
-        """Misfit on the measured pixels."""
-
-    @property
-    def window(self) -> int:
-        """Number of the window being restored, from 1."""
-
-    @property
-    def n_windows(self) -> int:
-        """How many windows there are."""
-
-
-class Task(Protocol):
-    """A computation a job can carry out; `restore.Inpainting` is one."""
-
-    def __iter__(self) -> Iterator[TaskStep]:
-        """Compute; may be abandoned after any step."""
-
-    def preview(self) -> NDArray[Any]:
-        """Draw the best picture so far."""
-
-    def result(self) -> Any:
-        """Return the result; after the first step it may be asked for at any time."""
-
-
-OpenTask = Callable[[RunRequest], Task]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a run is.
-
-    Attributes
-    ----------
-    index, n_steps : int
-        Steps done and their upper bound; a window that ends early makes the index jump.
-    loss : float
-        Misfit on the measured pixels at the last step.
-    window, n_windows : int
-        Which window, from 1, of how many.
-    elapsed : float
-        Seconds computed, without pauses and without loading.
-    remaining : float or None
-        Seconds still needed, estimated; None while unknown.
-    """
-
-    index: int
-    n_steps: int
-    loss: float
-    window: int
-    n_windows: int
-    elapsed: float
-    remaining: float | None
-
-    @property
-    def fraction(self) -> float:
-        """Share of the work done, 0 .. 1."""
-        return min(1.0, self.index / self.n_steps) if self.n_steps > 0 else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What a run that was not cancelled returned.
-
-    Attributes
-    ----------
-    restoration : object
-        What the task's `result` returned, a `restore.Restoration`.
-    stopped : bool
-        Whether it was stopped before its end.
-    """
-
-    restoration: Any
-    stopped: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a job ended: a result, an error, or neither when it was cancelled."""
-
-    result: RunResult | None = None
-    error: MGANPriorError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """The latest news of a job; None where there is none since it was last collected."""
-
-    running: bool = False
-    progress: Progress | None = None
-    preview: NDArray[Any] | None = None
-    outcome: Outcome | None = None
 
 
 class Job:
@@ -150,17 +51,26 @@ class Job:
         What to do.
     open_task : callable
         Makes the task from the request, in the thread.
+    threads : int
+        How many threads torch computes with during the run; 0 leaves torch its own choice.
+
+    Raises
+    ------
+    SettingsError
+        If the number of threads is negative.
     """
 
-    def __init__(self, request: RunRequest, open_task: OpenTask = open_inpainting) -> None:
+    def __init__(
+        self, request: RunRequest, open_task: OpenTask = open_inpainting, *, threads: int = 0
+    ) -> None:
+        self._threads = checked_threads(threads)
         self._request: RunRequest | None = request
         self._open_task = open_task
         self._cancelled = threading.Event()
         self._stopped = threading.Event()
         self._going = threading.Event()
         self._going.set()
-        self._lock = threading.Lock()
-        self._mail = Mail()
+        self._mailbox = Mailbox()
         self._thread = threading.Thread(target=self._run, name="napari-mganprior run", daemon=True)
 
     def start(self) -> None:
@@ -171,10 +81,22 @@ class Job:
 
     def collect(self) -> Mail:
         """Take the news since the last call."""
-        with self._lock:
-            mail = self._mail
-            self._mail = Mail(running=mail.running)
-        return mail
+        return self._mailbox.take()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for news.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Longest wait in seconds.
+
+        Returns
+        -------
+        bool
+            Whether there are any.
+        """
+        return self._mailbox.wait(timeout)
 
     def pause(self) -> None:
         """Wait after the step under way."""
@@ -217,7 +139,8 @@ class Job:
     def _run(self) -> None:
         outcome = Outcome()
         try:
-            outcome = self._work()
+            with _torch_threads(self._threads):
+                outcome = self._work()
         except BaseException as error:  # noqa: BLE001  nothing may leave the thread unseen
             if not self._cancelled.is_set():
                 told = explain(error)
@@ -226,7 +149,7 @@ class Job:
         finally:
             self._request = None
             atexit.unregister(self._leave)
-            self._post(outcome=outcome)
+            self._mailbox.put(outcome=outcome)
 
     def _work(self) -> Outcome:
         request = self._request
@@ -234,17 +157,23 @@ class Job:
         task = self._open_task(request)
         if self._cancelled.is_set():
             return Outcome()
-        self._post(running=True)
+        self._mailbox.put(running=True)
         clock = _Clock()
-        next_preview = 0.0
-        stopped = False
+        pictures = Pictures(
+            task,
+            interval=request.preview_interval,
+            history=request.history,
+            elapsed=clock.elapsed,
+        )
+        last, stopped = 0, False
         for step in task:
             if self._cancelled.is_set():
                 return Outcome()
-            self._post(progress=clock.progress(step))
-            if request.preview_interval is not None and clock.elapsed() >= next_preview:
-                self._post(preview=np.array(task.preview()))
-                next_preview = clock.elapsed() + request.preview_interval
+            last = step.index
+            self._mailbox.put(progress=clock.progress(step))
+            preview = pictures.after(last)
+            if preview is not None:
+                self._mailbox.put(preview=preview)
             if not self._going.is_set():
                 with clock.paused():
                     self._going.wait()
@@ -253,11 +182,56 @@ class Job:
                 break
         if self._cancelled.is_set():
             return Outcome()
-        return Outcome(result=RunResult(task.result(), stopped))
+        return Outcome(
+            result=RunResult(
+                restoration=task.result(),
+                stopped=stopped,
+                frames=pictures.finish(last),
+                note=device_note(request.device),
+            )
+        )
 
-    def _post(self, **news: Any) -> None:
-        with self._lock:
-            self._mail = replace(self._mail, **news)
+
+def checked_threads(threads: int) -> int:
+    """Refuse a number of threads that makes no sense.
+
+    Parameters
+    ----------
+    threads : int
+        How many threads torch is to compute with.
+
+    Returns
+    -------
+    int
+        The same number.
+
+    Raises
+    ------
+    SettingsError
+        If it is negative.
+    """
+    if threads < 0:
+        raise SettingsError(
+            f"Got {threads} threads; wanted 1 or more, or 0 for torch's own choice. Set it in "
+            "Preferences."
+        )
+    return threads
+
+
+@contextmanager
+def _torch_threads(number: int) -> Iterator[None]:
+    """Compute with so many threads, and afterwards with as many as before."""
+    if number == 0:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Clock:
@@ -269,11 +243,13 @@ class _Clock:
     def elapsed(self) -> float:
         return time.perf_counter() - self._start
 
-    def paused(self) -> "_Pause":
-        return _Pause(self)
-
-    def skip(self, seconds: float) -> None:
-        self._start += seconds
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        since = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._start += time.perf_counter() - since
 
     def progress(self, step: TaskStep) -> Progress:
         elapsed = self.elapsed()
@@ -288,18 +264,6 @@ class _Clock:
             n_windows=step.n_windows,
             elapsed=elapsed,
             remaining=remaining,
+            plane=getattr(step, "plane", 1),
+            n_planes=getattr(step, "n_planes", 1),
         )
-
-
-class _Pause:
-    """Time that a clock does not count."""
-
-    def __init__(self, clock: _Clock) -> None:
-        self._clock = clock
-        self._since = 0.0
-
-    def __enter__(self) -> None:
-        self._since = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._clock.skip(time.perf_counter() - self._since)

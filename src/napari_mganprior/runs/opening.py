@@ -1,16 +1,14 @@
 """From a request to the task that carries it out: the only place of this room that loads torch."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from napari_mganprior.runs.base import Task
 from napari_mganprior.runs.request import RunRequest
-
-if TYPE_CHECKING:
-    from napari_mganprior.runs.job import Task
 
 __all__ = ["open_inpainting"]
 
 
-def open_inpainting(request: RunRequest) -> "Task":
+def open_inpainting(request: RunRequest) -> Task:
     """Load the prior and check the inputs of an inpainting.
 
     Parameters

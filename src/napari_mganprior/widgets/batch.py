@@ -30,6 +30,7 @@ from napari_mganprior.settings import recall
 from napari_mganprior.widgets.activity import Activity
 from napari_mganprior.widgets.batch_jobs import BatchJob, plan_files, plan_layers
 from napari_mganprior.widgets.pages import lay_out_form, may_be_cut
+from napari_mganprior.widgets.preferences import current_preferences, obey
 from napari_mganprior.widgets.recipe_view import recipe_of
 from napari_mganprior.widgets.run_panel import RunPanel
 from napari_mganprior.widgets.watch import ViewerWatch
@@ -139,6 +140,7 @@ class BatchWidget(QWidget):
         self._names = [job.name for job in jobs]
         self._rows, self._ended = [], False
         self._folder = None if self.source.value == LAYERS else self._folders()[2]
+        obey(current_preferences(), self.controller)
         self._show_table()
         self._next()
 

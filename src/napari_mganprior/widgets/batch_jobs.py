@@ -16,6 +16,7 @@ from napari_mganprior.runs.batch import find_images, outputs_for
 from napari_mganprior.runs.file_task import FileRequest
 from napari_mganprior.widgets.inputs import Choice, Inputs, check_inputs, take_inputs
 from napari_mganprior.widgets.outcome import Wanted, show_result
+from napari_mganprior.widgets.preferences import current_preferences, engine_options
 
 __all__ = ["BatchJob", "plan_files", "plan_layers"]
 
@@ -146,6 +147,7 @@ def plan_files(images: Path, masks: Path, output: Path, state: Mapping[str, Any]
 
 def _options(state: Mapping[str, Any]) -> dict[str, Any]:
     options = {key: state[key] for key in _ENGINE if key in state}
+    options |= engine_options(current_preferences(), str(state.get("device", "auto")))
     if options.get("prior") not in prior_names():
         options["prior"] = prior_names()[0] if prior_names() else ""
     return options

@@ -1,7 +1,5 @@
 """Commands of napari's menus and of its command palette."""
 
-from typing import Any
-
 from napari import Viewer, current_viewer
 from napari.layers import Image, Labels, Shapes
 from napari.layers.base import Layer
@@ -35,9 +33,7 @@ def inpaint_active_layer() -> None:
         show_warning(_NO_LAYER)
         return
     widget = open_inpaint(viewer)
-    fields: Any = widget.fields
-    if hasattr(fields, "restore"):
-        fields.restore(recall("inpaint"))
+    widget.fields.restore(recall("inpaint"))
     if fault := _choose(widget, viewer, active):
         show_warning(fault)
         return

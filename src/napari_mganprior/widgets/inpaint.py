@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_mganprior.errors import MGANPriorError, OutOfMemoryError, SettingsError
 from napari_mganprior.priors import user_folder
 from napari_mganprior.runs import OpenTask, RunController, RunRequest, RunResult
-from napari_mganprior.runs.job import open_inpainting
+from napari_mganprior.runs.opening import open_inpainting
 from napari_mganprior.settings import recall, remember
 from napari_mganprior.widgets.activity import Activity
 from napari_mganprior.widgets.blink import Showing
@@ -27,6 +27,7 @@ from napari_mganprior.widgets.inputs import (
 )
 from napari_mganprior.widgets.orders import Order, Orders
 from napari_mganprior.widgets.outcome import Wanted, show_result
+from napari_mganprior.widgets.preferences import current_preferences, engine_options, obey
 from napari_mganprior.widgets.preview import LivePreview
 from napari_mganprior.widgets.reference import check_reference, take_reference
 from napari_mganprior.widgets.region import IN_VIEW
@@ -41,7 +42,6 @@ __all__ = ["InpaintWidget"]
 
 _REMEMBER, _RECALL = partial(remember, "inpaint"), partial(recall, "inpaint")
 _CHECK_MS = 150
-_PREVIEW_SECONDS = 0.25
 _LEAVE_SECONDS = 1.0
 
 
@@ -110,7 +110,7 @@ class InpaintWidget(QWidget):
         self._connect()
         self.reset_choices()
         self.fields.choose(napari_viewer.layers.selection.active)
-        self.fields.restore(recall())
+        self.fields.restore({"prior": current_preferences().default_prior, **recall()})
         # Nothing here may hold this widget: it is gone when the signal arrives.
         leaving = (self.controller, self._watch, self.blink.showing, self._activity, self._orders)
         self.destroyed.connect(partial(_leave, *leaving))
@@ -169,19 +169,20 @@ class InpaintWidget(QWidget):
             raise SettingsError(fault)
         fields = self.fields
         inputs = take_inputs(fields.choice(), self._viewer)
+        preferences = current_preferences()
         request = RunRequest(
             image=inputs.image,
             mask=inputs.mask,
             prior=fields.prior.value,
             quality=fields.quality.value,
             seed=int(fields.seed.value),
-            device=fields.device.value,
+            **engine_options(preferences, fields.device.value),
             zoom=fields.zoom_factor(),
             grow=inputs.grow,
             feather=inputs.feather,
             region=inputs.region,
             planes=inputs.cut.planes,
-            preview_interval=_PREVIEW_SECONDS if fields.preview.value else None,
+            preview_interval=1 / preferences.preview_rate if fields.preview.value else None,
             history=bool(fields.history.value),
         )
         # The request has copies of its own; a stack need not be kept twice.
@@ -317,6 +318,7 @@ class InpaintWidget(QWidget):
         self._orders.add(order)
         self._orders.failed = None
         self.panel.retry.offer(smaller=False, cpu=False)
+        obey(current_preferences(), self.controller)
         try:
             self.controller.enqueue(order.request)
         except MGANPriorError as error:
@@ -341,7 +343,7 @@ class InpaintWidget(QWidget):
             self._orders.ended = order, result.restoration
             self.continue_button.setEnabled(True)
         self.blink.add(layers)
-        self.panel.say(said)
+        self.panel.say(" ".join(filter(None, (said, result.note))))
         self.result_added.emit(layers[0])
 
     def _on_failed(self, error: MGANPriorError) -> None:

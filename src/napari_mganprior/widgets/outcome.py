@@ -82,7 +82,7 @@ def show_result(
         recipe["likeness"] = {"reference": wanted.truth_name, **figures}
     layer = add_result(viewer, inputs, restoration.image, recipe)
     layers: list[Layer] = [layer]
-    frames = getattr(result, "frames", None)
+    frames = result.frames
     if wanted.history and frames is not None:
         layers.append(add_history(viewer, inputs, frames.images, frames.steps, layer.name))
     if wanted.residual:

@@ -13,6 +13,7 @@ from typing import Any
 from napari import settings as napari_settings
 
 from napari_mganprior.errors import StorageError
+from napari_mganprior.runs import RunController
 from napari_mganprior.settings import (
     Preferences,
     load_preferences,
@@ -20,7 +21,7 @@ from napari_mganprior.settings import (
     save_preferences,
 )
 
-__all__ = ["current_preferences"]
+__all__ = ["current_preferences", "engine_options", "obey"]
 
 _PLUGIN = "napari-mganprior"
 _SOURCE = "napari's Preferences"
@@ -49,6 +50,28 @@ def current_preferences() -> Preferences:
         except StorageError as error:
             _log.warning("The shell will not know these preferences: %s", error)
     return chosen
+
+
+def engine_options(preferences: Preferences, device: str) -> dict[str, Any]:
+    """Return the keywords of a `RunRequest` that preferences decide about.
+
+    Parameters
+    ----------
+    preferences : Preferences
+        Those in force.
+    device : str
+        What the form says; where it leaves the choice open ("auto"), the preferences choose.
+    """
+    return {
+        "device": preferences.device if device == "auto" else device,
+        "precision": preferences.precision,
+    }
+
+
+def obey(preferences: Preferences, controller: RunController) -> None:
+    """Let the runs that a controller starts from now on happen as preferred."""
+    controller.process_mode = preferences.process_mode
+    controller.threads = preferences.threads
 
 
 def _find_page() -> Any:

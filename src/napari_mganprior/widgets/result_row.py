@@ -1,4 +1,4 @@
-"""What can be done with a result: compare, go on, see and copy its recipe, take over its settings."""
+"""What can be done with a result: compare, go on, see its recipe, take over its settings."""
 
 from collections.abc import Mapping
 from typing import Any

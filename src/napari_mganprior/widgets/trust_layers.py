@@ -132,7 +132,7 @@ def add_residual(
 def add_history(
     viewer: ViewerModel,
     inputs: Inputs,
-    images: Sequence[NDArray[Any]],
+    images: NDArray[Any],
     steps: Sequence[int],
     result_name: str,
 ) -> Image:
@@ -144,8 +144,8 @@ def add_history(
         Where to. Its slider of the iterations is put to the last one.
     inputs : Inputs
         What was taken when Run was pressed.
-    images : sequence of ndarray
-        T pictures, each of the shape of `Inputs.image`.
+    images : ndarray
+        T pictures, (T, ...), each of the shape of `Inputs.image`.
     steps : sequence of int
         The T numbers of their steps; kept in the layer's metadata.
     result_name : str
