@@ -1,15 +1,17 @@
-"""Take the pictures of the widget that README.md shows.
+"""Take the pictures of the forms that README.md and docs/using.md show.
 
 Run it where there is a display, or under xvfb::
 
     xvfb-run -a -s "-screen 0 1366x768x24" python examples/take_screenshots.py
 
-It opens a sample, opens the widget, runs it, and writes widget-before.png, widget-running.png
-and widget-after.png at 1366 x 768, and widget-light.png, the last one in the light theme.
+It opens a sample, opens the form, runs it, and writes widget-before.png, -running.png, -after.png
+at 1366 x 768, in the dark theme, -light.png in the light one, a picture of each page of the form
+and of the recipe in both, and the same of the form Batch after a run over three layers.
 """
 
 import argparse
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ from qtpy.QtWidgets import QApplication
 
 SIZE = (1366, 768)
 PLUGIN = "napari-mganprior"
+THEMES = ("dark", "light")
 
 
 def wait(condition: Callable[[], bool] = lambda: False, *, seconds: float) -> bool:
@@ -30,6 +33,88 @@ def wait(condition: Callable[[], bool] = lambda: False, *, seconds: float) -> bo
             return True
         time.sleep(0.01)
     return False
+
+
+class Camera:
+    """Takes pictures of a viewer's window into a folder."""
+
+    def __init__(self, viewer: napari.Viewer, folder: Path) -> None:
+        self.viewer, self.folder = viewer, folder
+
+    def shoot(self, name: str, theme: str = "dark") -> None:
+        """Take a picture of the whole window."""
+        self.viewer.theme = theme
+        wait(seconds=0.8)
+        path = self.folder / f"{name}.png"
+        self.viewer.screenshot(str(path), canvas_only=False, flash=False)
+        print(path)
+
+    def shoot_widget(self, name: str, widget: object, theme: str) -> None:
+        """Take a picture of one widget."""
+        self.viewer.theme = theme
+        wait(seconds=0.6)
+        path = self.folder / f"{name}.png"
+        widget.grab().save(str(path))  # type: ignore[attr-defined]
+        print(path)
+
+
+def show_inpaint(camera: Camera, chosen: argparse.Namespace) -> None:
+    """Take the pictures of the form Inpaint."""
+    viewer = camera.viewer
+    viewer.open_sample(PLUGIN, chosen.sample)
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Inpaint")
+    if chosen.prior is not None:
+        widget.fields.prior.value = chosen.prior.stem
+    widget.fields.quality.value = chosen.quality
+    # long enough for the seconds of the qualities to be measured
+    wait(lambda: "about" in widget.fields.quality.native.currentText(), seconds=60.0)
+    viewer.fit_to_view() if hasattr(viewer, "fit_to_view") else viewer.reset_view()
+    camera.shoot("widget-before")
+    pages = widget.fields.pages
+    for number in range(pages.count()):
+        pages.setCurrentIndex(number)
+        for theme in THEMES:
+            title = pages.tabText(number).lower()
+            camera.shoot_widget(f"page-{title}-{theme}", widget.fields, theme)
+    pages.setCurrentIndex(0)
+
+    viewer.theme = "dark"
+    widget.fields.preview.value = True
+    widget.fields.uncertainty.value = True
+    widget.run()
+    if not wait(lambda: widget.panel.bar.value() > 300, seconds=chosen.timeout):
+        raise SystemExit(f"The run did not start: {widget.panel.status.text()}")
+    camera.shoot("widget-running")
+    if not wait(lambda: not widget.controller.busy, seconds=chosen.timeout):
+        raise SystemExit(f"The run did not end within {chosen.timeout:.0f} s.")
+    viewer.layers[1].visible = False  # the damage; what was invented is outlined now
+    camera.shoot("widget-after")
+    camera.shoot("widget-light", "light")
+    for theme in THEMES:
+        widget.results.show_recipe()
+        camera.shoot_widget(f"recipe-{theme}", widget.results.dialog, theme)
+    viewer.window.remove_dock_widget(widget)
+    viewer.layers.clear()
+
+
+def show_batch(camera: Camera, chosen: argparse.Namespace) -> None:
+    """Take the pictures of the form Batch."""
+    viewer = camera.viewer
+    viewer.open_sample(PLUGIN, chosen.sample)
+    image, damage = viewer.layers
+    damage.name = f"{image.name} damage"
+    damage.visible = False
+    viewer.add_image(image.data[::-1], name="upside down", contrast_limits=image.contrast_limits)
+    viewer.add_labels(damage.data[::-1], name="upside down damage", visible=False)
+    viewer.add_image(image.data // 2, name="without marks", visible=False)
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Batch")
+    viewer.layers.selection.clear()
+    viewer.layers.selection.update(viewer.layers[n] for n in range(0, 5, 2))
+    widget.run()
+    if not wait(lambda: "restored" in widget.panel.status.text(), seconds=chosen.timeout):
+        raise SystemExit(f"The batch did not end: {widget.panel.status.text()}")
+    for theme in THEMES:
+        camera.shoot(f"batch-{theme}", theme)
 
 
 def main() -> None:
@@ -44,38 +129,14 @@ def main() -> None:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     if chosen.prior is not None:
         os.environ["NAPARI_MGANPRIOR_PRIORS"] = str(chosen.prior.parent)
-
-    viewer = napari.Viewer()
-    viewer.theme = "dark"
-    viewer.window.resize(*SIZE)
-
-    def shoot(name: str) -> None:
-        wait(seconds=1.0)
-        path = chosen.folder / f"widget-{name}.png"
-        viewer.screenshot(str(path), canvas_only=False, flash=False)
-        print(path)
-
-    viewer.open_sample(PLUGIN, chosen.sample)
-    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Inpaint")
-    if chosen.prior is not None:
-        widget.fields.prior.value = chosen.prior.stem
-    widget.fields.quality.value = chosen.quality
-    wait(seconds=1.0)
-    viewer.fit_to_view() if hasattr(viewer, "fit_to_view") else viewer.reset_view()
-    shoot("before")
-
-    widget.fields.preview.value = True
-    widget.run()
-    if not wait(lambda: widget.panel.bar.value() > 300, seconds=chosen.timeout):
-        raise SystemExit(f"The run did not start: {widget.panel.status.text()}")
-    shoot("running")
-    if not wait(lambda: not widget.controller.busy, seconds=chosen.timeout):
-        raise SystemExit(f"The run did not end within {chosen.timeout:.0f} s.")
-    viewer.layers[1].visible = False  # the damage; what was invented is outlined now
-    shoot("after")
-    viewer.theme = "light"
-    shoot("light")
-    viewer.close()
+    with tempfile.TemporaryDirectory() as settings:
+        os.environ["NAPARI_MGANPRIOR_CONFIG"] = settings  # the pictures show a new user's form
+        viewer = napari.Viewer()
+        viewer.window.resize(*SIZE)
+        camera = Camera(viewer, chosen.folder)
+        show_inpaint(camera, chosen)
+        show_batch(camera, chosen)
+        viewer.close()
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ __all__ = ["BatchWidget"]
 LAYERS, FOLDER = "selected image layers", "files of a folder"
 OWN_DAMAGE = "layer named 'IMAGE damage'"
 LAST = "last settings of Inpaint"
-_COLUMNS = ("image", "result", "outcome", "invented px", "loss", "seconds", "message")
+_COLUMNS = ("image", "outcome", "result or reason", "invented px", "seconds", "loss")
+_NUMBERS = (3, 4, 5)
 _LEAVE_SECONDS = 1.0
 _TIPS = {
     "source": "The image layers selected in the layer list, or all PNG and TIFF files of a folder",
@@ -295,7 +296,7 @@ class BatchWidget(QWidget):
         self._ended = True
 
     def _on_progressed(self, progress: Progress) -> None:
-        self._set_cell(len(self._rows), 2, f"{100 * progress.fraction:.0f} %")
+        self._set_cell(len(self._rows), 1, f"{100 * progress.fraction:.0f} %")
 
     def _on_finished(self, result: RunResult) -> None:
         job = self._jobs.pop(0)
@@ -324,22 +325,21 @@ class BatchWidget(QWidget):
             for column in range(len(_COLUMNS)):
                 self._set_cell(number, column, "")
             self._set_cell(number, 0, name)
-            self._set_cell(number, 2, "waiting")
+            self._set_cell(number, 1, "waiting")
 
     def _show_row(self, row: BatchRow) -> None:
         number = len(self._rows)
         loss = f"{row.loss:.3g}" if isinstance(row.loss, float) else ""
         seconds = f"{row.seconds:.1f}" if isinstance(row.seconds, float) else ""
         invented = str(row.invented_pixels or "")
-        for column, text in enumerate(
-            (row.image, Path(row.output).name, row.outcome, invented, loss, seconds, row.message)
-        ):
+        told = "; ".join(filter(None, (Path(row.output).name, row.message)))
+        for column, text in enumerate((row.image, row.outcome, told, invented, seconds, loss)):
             self._set_cell(number, column, text)
 
     def _set_cell(self, row: int, column: int, text: str) -> None:
         item = QTableWidgetItem(text)
         item.setToolTip(text)
-        if column in (3, 4, 5):
+        if column in _NUMBERS:
             item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.table.setItem(row, column, item)
 
