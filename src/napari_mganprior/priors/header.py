@@ -152,11 +152,14 @@ def _length_of_tensors(path: Path, table: dict[str, Any]) -> int:
         if name == "__metadata__":
             continue
         entry = said if isinstance(said, dict) else {}
-        shape, ends = entry.get("shape"), entry.get("data_offsets")
+        shape, ends = _sizes(entry.get("shape")), _sizes(entry.get("data_offsets"))
+        size = _BYTES.get(str(entry.get("dtype")), 0)
         if (
-            entry.get("dtype") not in _BYTES
-            or not (_are_sizes(shape) and _are_sizes(ends) and len(ends) == 2)
-            or ends[1] - ends[0] != prod(shape) * _BYTES[entry["dtype"]]
+            not size
+            or shape is None
+            or ends is None
+            or len(ends) != 2
+            or ends[1] - ends[0] != prod(shape) * size
         ):
             raise PriorError(
                 f"Got the weight {name[:80]!r} of {path.name} as {str(entry)[:80]}; wanted a type "
@@ -166,8 +169,9 @@ def _length_of_tensors(path: Path, table: dict[str, Any]) -> int:
     return total
 
 
-def _are_sizes(numbers: Any) -> bool:
-    return isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers)
+def _sizes(numbers: Any) -> list[int] | None:
+    whole = isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers)
+    return numbers if whole else None
 
 
 def _header(path: Path, table: dict[str, Any], n_bytes: int) -> PriorHeader:
