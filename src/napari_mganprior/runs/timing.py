@@ -293,7 +293,7 @@ def _steps(prior: "LoadedPrior", config: InversionConfig, kind: str, device: str
 
 def _leave_at_eof() -> None:
     """End this process when the other end of its standard input closes."""
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # not sys.stdin: a thread inside it aborts the interpreter's own end
     os._exit(1)
 
 
