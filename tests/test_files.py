@@ -17,6 +17,7 @@ from napari_mganprior.files import (
     check_output,
     read_image,
     read_mask,
+    read_stack,
     write_atomically,
     write_image,
 )
@@ -382,3 +383,40 @@ def test_ctrl_c_while_writing_leaves_nothing(tmp_path, monkeypatch):
 def test_folders_are_made(tmp_path):
     write_atomically(tmp_path / "a" / "b" / "c.bin", b"x")
     assert (tmp_path / "a" / "b" / "c.bin").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("imagej", [False, True])
+@pytest.mark.parametrize("shape", [(3, 20, 24), (2, 3, 20, 24), (3, 20, 24, 3)])
+def test_a_stack_keeps_its_axes_in_order(tmp_path, shape, imagej):
+    stack = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    rgb = shape[-1] == 3
+    axes = {(3, 20, 24): "ZYX", (2, 3, 20, 24): "TZYX", (3, 20, 24, 3): "ZYXS"}[shape]
+    tifffile.imwrite(
+        tmp_path / "s.tif", stack, imagej=imagej, metadata={"axes": axes},
+        photometric="rgb" if rgb else "minisblack",
+    )  # fmt: skip
+    image = read_stack(tmp_path / "s.tif")
+    np.testing.assert_array_equal(image.array, stack)
+    assert image.rgb == rgb
+    damage = read_mask(tmp_path / "s.tif", stack=True)
+    np.testing.assert_array_equal(damage, (stack != 0).any(axis=-1) if rgb else stack != 0)
+
+
+@pytest.mark.parametrize("unit", ["", "micron"])
+@pytest.mark.parametrize("shape", [(3, 20, 24), (4, 20, 24, 3)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float64"])
+def test_planes_come_back_as_they_were(tmp_path, dtype, shape, unit):
+    planes = np.random.default_rng(0).integers(0, 255, shape).astype(dtype)
+    like = ImageFile(planes, scale=(0.5, 0.5) if unit else None, unit=unit)
+    recipe = {"dimensions": [1, 2]}
+    write_image(tmp_path / "p.tif", planes, like=like, recipe=recipe, planes=True)
+    image = read_stack(tmp_path / "p.tif")
+    np.testing.assert_array_equal(image.array, planes)
+    assert image.array.dtype == dtype
+    assert json.loads(image.description) == recipe
+    assert image.rgb == (planes.ndim == 4)
+
+
+def test_a_png_holds_no_planes(tmp_path):
+    with pytest.raises(StorageError, match="for several planes, which PNG cannot hold"):
+        write_image(tmp_path / "p.png", np.zeros((2, 9, 9), np.uint8), planes=True)

@@ -14,14 +14,25 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 _WHERE = {
+    "DamageConfig": "napari_mganprior.damage",
     "Inpainting": "napari_mganprior.restore",
     "Restoration": "napari_mganprior.restore",
     "inpaint": "napari_mganprior.restore",
     "list_priors": "napari_mganprior.priors",
     "load_prior": "napari_mganprior.generators.checkpoint",
+    "replay": "napari_mganprior.restore",
 }
 
-__all__ = ["Inpainting", "Restoration", "__version__", "inpaint", "list_priors", "load_prior"]
+__all__ = [
+    "DamageConfig",
+    "Inpainting",
+    "Restoration",
+    "__version__",
+    "inpaint",
+    "list_priors",
+    "load_prior",
+    "replay",
+]
 
 
 def __getattr__(name: str) -> Any:

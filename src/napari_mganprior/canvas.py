@@ -29,7 +29,9 @@ class Canvas:
     values : array of float32
         Image in [-1, 1], (H, W) or (H, W, C); what stands at damaged pixels does not matter.
     damage : array of bool
-        Pixels to fill, (H, W).
+        Pixels that were not measured, (H, W).
+    wanted : array of bool, optional
+        Those of them that are to be filled, (H, W); all if left out.
     zoom : float
         Enlargement to the prior's scale, above 0.
     size : int
@@ -42,6 +44,7 @@ class Canvas:
         self,
         values: NDArray[np.float32],
         damage: NDArray[np.bool_],
+        wanted: NDArray[np.bool_] | None = None,
         *,
         zoom: float,
         size: int,
@@ -51,11 +54,14 @@ class Canvas:
         self._user_shape = values.shape
         self._context, self._reach = context, reach
         planes = values.reshape(*damage.shape, -1)
-        measured = ~damage
+        measured, kept = ~damage, np.zeros_like(damage)
+        if wanted is not None:
+            kept = damage & ~wanted
         if zoom != 1:
             planes, measured = _zoomed(planes, measured, zoom)
+            kept = resize(kept, measured.shape, order=0, mode="edge", anti_aliasing=False)
         self._scaled_shape = measured.shape
-        wanted = ~measured
+        wanted = ~measured & ~kept
         pad = [(max(0, size - n) // 2, max(0, size - n + 1) // 2) for n in measured.shape]
         self._corner = (pad[0][0], pad[1][0])
         self._values = np.pad(planes, [*pad, (0, 0)])
@@ -63,6 +69,7 @@ class Canvas:
         self._wanted = np.pad(wanted, pad)
         self.plan = plan_tiles(self._wanted, size=size)
         self._total = np.zeros_like(self._values, dtype=np.float64)
+        self._drawn = np.zeros_like(self._values, dtype=np.float64)
         self._spread = np.zeros(self._measured.shape)
         self._weight = np.zeros(self._measured.shape)
 
@@ -114,10 +121,21 @@ class Canvas:
         pictures : array of float32
             One a restart, (R, size, size, C).
         """
-        self._blend(window, pictures, self._total, self._spread, self._weight)
+        finished = corrected(
+            pictures,
+            self._values[window.slices],
+            self._measured[window.slices],
+            reach=self._reach,
+        )
+        self._blend(window, finished, self._total, self._spread, self._weight)
+        self._drawn[window.slices] += pictures.mean(axis=0) * self.plan.weights[..., None]
 
     def picture(
-        self, window: Window | None = None, pictures: NDArray[np.float32] | None = None
+        self,
+        window: Window | None = None,
+        pictures: NDArray[np.float32] | None = None,
+        *,
+        rough: bool = False,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
         """Return the image so far, its uncertainty, and where it is filled in.
 
@@ -125,6 +143,9 @@ class Canvas:
         ----------
         window, pictures
             A window that is not finished, to be shown too.
+        rough : bool
+            Show the unfinished window as it was drawn, without bringing it to its surroundings,
+            which takes longer than an evaluation.
 
         Returns
         -------
@@ -138,6 +159,11 @@ class Canvas:
         total, spread, weight = self._total, self._spread, self._weight
         if window is not None and pictures is not None:
             total, spread, weight = total.copy(), spread.copy(), weight.copy()
+            if not rough:
+                here = window.slices
+                pictures = corrected(
+                    pictures, self._values[here], self._measured[here], reach=self._reach
+                )
             self._blend(window, pictures, total, spread, weight)
         share = np.where(weight > 0, weight, 1.0)
         top, left = self._corner
@@ -157,6 +183,38 @@ class Canvas:
             filled,
         )
 
+    def drawing(
+        self, window: Window | None = None, pictures: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return what the prior drew, before anything was done to it, and where it drew.
+
+        Parameters
+        ----------
+        window, pictures
+            A window that is not finished, to be shown too.
+
+        Returns
+        -------
+        array of float32
+            Mean over restarts in the shape given at first; 0 where nothing was drawn.
+        array of bool
+            Where windows were drawn, (H, W).
+        """
+        total, weight = self._drawn, self._weight
+        if window is not None and pictures is not None:
+            total, weight = total.copy(), weight.copy()
+            total[window.slices] += pictures.mean(axis=0) * self.plan.weights[..., None]
+            weight[window.slices] += self.plan.weights
+        top, left = self._corner
+        here = np.s_[top : top + self._scaled_shape[0], left : left + self._scaled_shape[1]]
+        drawn: NDArray[np.floating] = (total / np.where(weight > 0, weight, 1.0)[..., None])[here]
+        covered = weight[here] > 0
+        if self._scaled_shape != self._user_shape[:2]:
+            shape = self._user_shape[:2]
+            drawn = _resized(drawn, shape)
+            covered = resize(covered, shape, order=0, mode="edge", anti_aliasing=False)
+        return drawn.reshape(self._user_shape).astype(np.float32), covered
+
     def _known(self, window: Window) -> float:
         here = window.slices
         return float(np.sum(self._measured[here] | (self._weight[here] > 0)))
@@ -170,7 +228,6 @@ class Canvas:
         weight: NDArray[np.float64],
     ) -> None:
         here = window.slices
-        pictures = corrected(pictures, self._values[here], self._measured[here], reach=self._reach)
         share = self.plan.weights
         total[here] += pictures.mean(axis=0) * share[..., None]
         spread[here] += pictures.std(axis=0).mean(axis=-1) * share

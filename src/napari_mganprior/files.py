@@ -25,6 +25,7 @@ __all__ = [
     "check_output",
     "read_image",
     "read_mask",
+    "read_stack",
     "write_atomically",
     "write_image",
 ]
@@ -54,7 +55,8 @@ class ImageFile:
     Attributes
     ----------
     array : ndarray
-        (H, W) or (H, W, 3): uint8, uint16, or floating point.
+        (H, W) or (H, W, 3), from `read_stack` with axes before these: uint8, uint16, or floating
+        point.
     scale : tuple of float or None
         Height and width of a pixel in `unit`; None if the file does not say.
     unit : str
@@ -66,6 +68,8 @@ class ImageFile:
         Whether the TIFF says that 0 is white.
     description : str
         The text in the file; the recipe as JSON where this package wrote it.
+    rgb : bool
+        Whether the last axis holds colours.
     """
 
     array: NDArray[Any]
@@ -74,6 +78,7 @@ class ImageFile:
     imagej: Mapping[str, Any] | None = None
     inverted: bool = False
     description: str = ""
+    rgb: bool = False
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -131,7 +136,10 @@ def read_image(path: Path) -> ImageFile:
     ImageError
         If it holds something else than one grey or RGB image of 8 bit, 16 bit or floating point.
     """
-    image = _read(path, ImageError)
+    return _of_usable_type(path, _read(path, ImageError))
+
+
+def _of_usable_type(path: Path, image: ImageFile) -> ImageFile:
     if image.array.dtype not in ("uint8", "uint16", "float16", "float32", "float64"):
         raise ImageError(
             f"Got {path.name} with {image.array.dtype} pixels; wanted uint8, uint16 or floating "
@@ -140,18 +148,43 @@ def read_image(path: Path) -> ImageFile:
     return image
 
 
-def read_mask(path: Path) -> NDArray[np.bool_]:
+def read_stack(path: Path) -> ImageFile:
+    """Read an image with any number of planes.
+
+    Parameters
+    ----------
+    path : Path
+        A PNG or TIFF file.
+
+    Returns
+    -------
+    ImageFile
+        As from `read_image`; the array is (..., H, W) or (..., H, W, 3), with the file's other axes
+        in their order in front.
+
+    Raises
+    ------
+    StorageError, ImageError
+        As `read_image`, but for the number of planes.
+    """
+    return _of_usable_type(path, _read(path, ImageError, stack=True))
+
+
+def read_mask(path: Path, *, stack: bool = False) -> NDArray[np.bool_]:
     """Read a damage mask.
 
     Parameters
     ----------
     path : Path
         A PNG or TIFF file of any pixel type.
+    stack : bool
+        Allow several planes.
 
     Returns
     -------
     ndarray of bool
-        (H, W); True, damage, wherever the stored value is not 0, in any channel.
+        (H, W), or (..., H, W) of a stack; True, damage, wherever the stored value is not 0, in any
+        channel.
 
     Raises
     ------
@@ -160,12 +193,12 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     MaskError
         If it holds something else than one grey or RGB image.
     """
-    array = _read(path, MaskError).array
-    damage: NDArray[np.bool_] = array != 0
-    return np.logical_or.reduce(damage, axis=2) if damage.ndim == 3 else damage
+    image = _read(path, MaskError, stack=stack)
+    damage: NDArray[np.bool_] = image.array != 0
+    return np.logical_or.reduce(damage, axis=-1) if image.rgb else damage
 
 
-def check_output(path: Path, array: NDArray[Any], *, overwrite: bool) -> None:
+def check_output(path: Path, array: NDArray[Any], *, overwrite: bool, planes: bool = False) -> None:
     """Refuse a file that could not be written later, before any time is spent on its contents.
 
     Parameters
@@ -176,6 +209,8 @@ def check_output(path: Path, array: NDArray[Any], *, overwrite: bool) -> None:
         Any image of the result's shape and dtype.
     overwrite : bool
         Whether an existing file may be replaced.
+    planes : bool
+        Whether the first axis of the array counts planes.
 
     Raises
     ------
@@ -188,6 +223,11 @@ def check_output(path: Path, array: NDArray[Any], *, overwrite: bool) -> None:
         raise StorageError(
             f"Got the output {path.name}; wanted a name that ends in .png, .tif or .tiff. "
             "Choose one of those."
+        )
+    if suffix in _PNG and planes:
+        raise StorageError(
+            f"Got the output {path.name} for several planes, which PNG cannot hold; wanted TIFF. "
+            "Choose a name that ends in .tif."
         )
     if suffix in _PNG and array.dtype not in ("uint8", "uint16"):
         raise StorageError(
@@ -214,6 +254,7 @@ def write_image(
     *,
     like: ImageFile | None = None,
     recipe: Mapping[str, Any] | None = None,
+    planes: bool = False,
 ) -> None:
     """Write an image to a temporary name and rename it.
 
@@ -222,29 +263,35 @@ def write_image(
     path : Path
         ``.png``, ``.tif`` or ``.tiff``; an existing file is replaced.
     array : ndarray
-        (H, W) or (H, W, 3): uint8, uint16 or, for TIFF, floating point.
+        (H, W) or (H, W, 3): uint8, uint16 or, for TIFF, floating point. With ``planes``, for TIFF,
+        (P, H, W) or (P, H, W, 3).
     like : ImageFile, optional
         The file whose pixel size and kind the new one takes over.
     recipe : mapping, optional
         JSON-able; stored in the TIFF's description (for ImageJ in its "Info"), or in the PNG's
         text under ``napari-mganprior``.
+    planes : bool
+        Whether the first axis counts planes.
 
     Raises
     ------
     StorageError
         If the format cannot hold the image, or the file cannot be written.
     """
-    check_output(path, array, overwrite=True)
+    check_output(path, array, overwrite=True, planes=planes)
     like = like or ImageFile(array)
     # tifffile takes JSON with '"shape":' in it for a note of its own; a blank before the colon
     # keeps it from that
     separators = (", ", " : ")
     text = "" if recipe is None else json.dumps(recipe, sort_keys=True, separators=separators)
-    encode = _encode_png if path.suffix.lower() in _PNG else _encode_tiff
-    write_atomically(path, encode(array, like, text))
+    if path.suffix.lower() in _PNG:
+        data = _encode_png(array, like, text)
+    else:
+        data = _encode_tiff(array, like, text, planes=planes)
+    write_atomically(path, data)
 
 
-def _read(path: Path, error_class: type[MGANPriorError]) -> ImageFile:
+def _read(path: Path, error_class: type[MGANPriorError], *, stack: bool = False) -> ImageFile:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -256,7 +303,7 @@ def _read(path: Path, error_class: type[MGANPriorError]) -> ImageFile:
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
             image = _decode_png(path, data, error_class)
         elif data[:2] in (b"II", b"MM"):
-            image = _decode_tiff(path, data, error_class)
+            image = _decode_tiff(path, data, error_class, stack=stack)
         else:
             raise error_class(
                 f"Got {path.name}, which is neither PNG nor TIFF; wanted one of those. Convert it."
@@ -278,8 +325,8 @@ def _read(path: Path, error_class: type[MGANPriorError]) -> ImageFile:
 def _without_alpha(
     path: Path, array: NDArray[Any], error_class: type[MGANPriorError]
 ) -> NDArray[Any]:
-    """Drop an opaque alpha channel from (H, W, 2) or (H, W, 4), refuse any other."""
-    if array.ndim == 2 or array.shape[2] == 3:
+    """Drop an opaque alpha channel from (..., 2) or (..., 4), refuse any other."""
+    if array.shape[-1] == 3:
         return array
     opaque = np.iinfo(array.dtype).max if array.dtype.kind in "ui" else 1
     if not (array[..., -1] == opaque).all():
@@ -288,7 +335,7 @@ def _without_alpha(
             "image. Remove the transparency (flatten the image)."
         )
     colours = array[..., :-1]
-    return np.ascontiguousarray(colours[..., 0] if colours.shape[2] == 1 else colours)
+    return np.ascontiguousarray(colours[..., 0] if colours.shape[-1] == 1 else colours)
 
 
 def _decode_png(path: Path, data: bytes, error_class: type[MGANPriorError]) -> ImageFile:
@@ -312,15 +359,20 @@ def _decode_png(path: Path, data: bytes, error_class: type[MGANPriorError]) -> I
     if array.dtype == np.int32:  # what Pillow makes of 16-bit grey in some versions
         array = array.astype(np.uint16)
     dpi = info.get("dpi")
+    if array.ndim == 3:
+        array = _without_alpha(path, array, error_class)
     return ImageFile(
-        _without_alpha(path, array, error_class),
+        array,
         scale=(1 / dpi[1], 1 / dpi[0]) if dpi and min(dpi) > 0 else None,
         unit="inch" if dpi and min(dpi) > 0 else "",
         description=str(info.get(_RECIPE_KEY) or info.get("Description") or ""),
+        rgb=array.ndim == 3,
     )
 
 
-def _decode_tiff(path: Path, data: bytes, error_class: type[MGANPriorError]) -> ImageFile:
+def _decode_tiff(
+    path: Path, data: bytes, error_class: type[MGANPriorError], *, stack: bool
+) -> ImageFile:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data), name=path.name) as file:
@@ -328,7 +380,8 @@ def _decode_tiff(path: Path, data: bytes, error_class: type[MGANPriorError]) -> 
         axes = list(zip(series.axes, series.shape, strict=True))  # a letter may come twice
         lengths = dict(axes)
         planes = len(file.series) * int(np.prod([n for axis, n in axes if axis not in "YXS"]))
-        if planes != 1 or not {"Y", "X"} <= lengths.keys():
+        allowed = planes == 1 or (stack and len(file.series) == 1)
+        if not allowed or not {"Y", "X"} <= lengths.keys():
             raise error_class(
                 f"Got {path.name} with {planes} planes (axes {series.axes}, shape "
                 f"{series.shape}); wanted one 2-D image. Save the plane as a file of its own, or "
@@ -347,13 +400,13 @@ def _decode_tiff(path: Path, data: bytes, error_class: type[MGANPriorError]) -> 
         inverted = photometric == "MINISWHITE"
     order = [series.axes.index(axis) for axis in "YXS" if axis in lengths]
     rest = [i for i in range(array.ndim) if i not in order]
-    array = array.transpose(order + rest).reshape([array.shape[i] for i in order])
+    kept = [array.shape[i] for i in rest if stack and array.shape[i] > 1]
+    array = array.transpose(rest + order).reshape(kept + [array.shape[i] for i in order])
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    return ImageFile(
-        _without_alpha(path, array, error_class), scale, unit, imagej, inverted, str(described)
-    )
+    if "S" in lengths:
+        array = array[..., 0] if samples == 1 else _without_alpha(path, array, error_class)
+    rgb = samples > 2
+    return ImageFile(array, scale, unit, imagej, inverted, str(described), rgb)
 
 
 def _tiff_scale(
@@ -397,10 +450,10 @@ def _encode_png(array: NDArray[Any], like: ImageFile, text: str) -> bytes:
     return buffer.getvalue()
 
 
-def _encode_tiff(array: NDArray[Any], like: ImageFile, text: str) -> bytes:
+def _encode_tiff(array: NDArray[Any], like: ImageFile, text: str, *, planes: bool) -> bytes:
     import tifffile
 
-    rgb = array.ndim == 3
+    rgb = array.ndim - planes == 3
     grey_kind = "miniswhite" if like.inverted else "minisblack"
     options: dict[str, Any] = {"photometric": "rgb" if rgb else grey_kind, "metadata": None}
     known_to_imagej = array.dtype in (("uint8",) if rgb else ("uint8", "uint16", "float32"))
@@ -408,7 +461,9 @@ def _encode_tiff(array: NDArray[Any], like: ImageFile, text: str) -> bytes:
     if for_imagej and (like.imagej is not None or like.unit not in ("", "inch", "cm")):
         unit = "micron" if like.unit in ("µm", "μm", "um") else like.unit
         metadata = {**(like.imagej or {}), **({"unit": unit} if unit else {})}
-        options |= {"imagej": True, "metadata": metadata | ({"Info": text} if text else {})}
+        axes = {"axes": "ZYXS" if rgb else "ZYX"} if planes else {}
+        metadata |= axes | ({"Info": text} if text else {})
+        options |= {"imagej": True, "metadata": metadata}
     elif text:
         options["description"] = text
     if like.scale is not None:

@@ -21,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_inpaint(commands)
+    _add_run(commands)
     _add_demo(commands)
     _add_priors(commands)
     _add_train(commands)
@@ -48,7 +49,57 @@ def _add_inpaint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="enlarge by this factor before restoring, so that structures have the size the prior "
         "knows; 'auto' estimates it (default: 1)",
     )
+    parser.add_argument(
+        "--invert", action="store_true", help="damage is where the mask is 0, not where it is not"
+    )
+    parser.add_argument(
+        "--grow", type=int, default=0, metavar="PX", help="enlarge the damage by so many pixels"
+    )
+    parser.add_argument(
+        "--feather",
+        type=int,
+        default=0,
+        metavar="PX",
+        help="mix result and image over the outermost so many pixels of what was grown",
+    )
+    parser.add_argument(
+        "--region",
+        type=int,
+        nargs=4,
+        metavar=("TOP", "LEFT", "BOTTOM", "RIGHT"),
+        help="restore only the damage inside this rectangle, in pixels",
+    )
     parser.set_defaults(module="inpaint", when_stopped="Nothing was written.")
+
+
+def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "run",
+        help="repeat a result from its recipe, or treat other images in the same way",
+        description="Do to every image what a recipe says. On the recipe's own image and device "
+        "the result is identical, and that is said. With several images, or a folder, OUT is a "
+        "folder, and a table of the results, summary.csv, is written into it.",
+    )
+    parser.add_argument(
+        "recipe",
+        type=Path,
+        metavar="RECIPE",
+        help="a JSON file, an image restored by this program, or - for standard input",
+    )
+    parser.add_argument(
+        "image", type=Path, nargs="+", metavar="IMAGE", help="PNG or TIFF files, or folders of them"
+    )
+    parser.add_argument(
+        "--mask",
+        type=Path,
+        help="the damage, not 0: a file for all images, or a folder with NAME or NAME_mask for "
+        "each; the recipe's own damage if left out",
+    )
+    _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write, or a folder")
+    parser.add_argument("--prior", metavar="NAME", help="a prior in place of the recipe's")
+    parser.add_argument("--device", help="a device in place of the recipe's")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(module="run", when_stopped="Images already finished stay.")
 
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

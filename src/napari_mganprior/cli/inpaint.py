@@ -2,6 +2,7 @@
 
 import argparse
 
+from napari_mganprior.damage import DamageConfig
 from napari_mganprior.files import check_output, read_image, read_mask, write_image
 from napari_mganprior.priors import find_prior
 
@@ -12,13 +13,17 @@ def run(args: argparse.Namespace) -> None:
     """Restore an image file; everything that can be refused is refused before torch is loaded."""
     image = read_image(args.image)
     mask = read_mask(args.mask)
+    if args.invert:
+        mask = ~mask
+    region = None if args.region is None else tuple(args.region)
+    damage = DamageConfig(grow=args.grow, feather=args.feather, region=region)
     check_output(args.output, image.array, overwrite=args.overwrite)
     find_prior(args.prior)
 
     from napari_mganprior.cli.restoring import open_prior, restore
 
     prior = open_prior(args)
-    restoration = restore(image.array, mask, prior, args, zoom=args.zoom)
+    restoration = restore(image.array, mask, prior, args, zoom=args.zoom, damage=damage)
     write_image(args.output, restoration.image, like=image, recipe=restoration.recipe)
     print(
         f"{args.output}: {int(restoration.invented.sum())} pixels restored with {prior.card.name} "

@@ -2,16 +2,18 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from numpy.typing import NDArray
 
 from napari_mganprior.cli.progress import follow
+from napari_mganprior.damage import DamageConfig
 from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
 from napari_mganprior.priors import find_prior
 from napari_mganprior.restore import Inpainting, Restoration, RestoreStep
 
-__all__ = ["open_prior", "restore"]
+__all__ = ["follow_restoration", "open_prior", "restore"]
 
 
 def open_prior(args: argparse.Namespace) -> LoadedPrior:
@@ -30,6 +32,7 @@ def restore(
     args: argparse.Namespace,
     *,
     zoom: float | None = 1.0,
+    damage: DamageConfig | None = None,
     label: str = "",
 ) -> Restoration:
     """Restore an image to the end."""
@@ -41,12 +44,20 @@ def restore(
         seed=args.seed,
         device=args.device,
         zoom=zoom,
+        damage=damage,
     )
-    for _ in follow(task, _place, unit="step", quiet=args.quiet, label=label):
-        pass
+    follow_restoration(task, quiet=args.quiet, label=label)
     return task.result()
+
+
+def follow_restoration(task: Iterable[RestoreStep], *, quiet: bool, label: str = "") -> None:
+    """Let a restoration run to its end, with a progress bar."""
+    for _ in follow(task, _place, unit="step", quiet=quiet, label=label):
+        pass
 
 
 def _place(step: RestoreStep) -> tuple[int, int, str]:
     note = f"window {step.window}/{step.n_windows}, loss {step.loss:.2g}"
+    if step.n_planes > 1:
+        note = f"plane {step.plane}/{step.n_planes}, {note}"
     return step.index, step.n_steps, note

@@ -1,6 +1,6 @@
 """Settings of an inversion. This file imports no torch, so that forms can be built quickly."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from napari_mganprior.errors import SettingsError
@@ -121,6 +121,15 @@ class InversionConfig:
                 f"Got precision = {self.precision!r}; wanted one of {', '.join(PRECISIONS)}. "
                 "Choose auto."
             )
+
+    def smaller(self) -> "InversionConfig":
+        """Return settings that take less memory: half the restarts, or else half the codes.
+
+        Where there is one of each, nothing is left to save: the same settings.
+        """
+        if self.n_restarts > 1:
+            return replace(self, n_restarts=(self.n_restarts + 1) // 2)
+        return replace(self, n_codes=(self.n_codes + 1) // 2)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON-able values."""

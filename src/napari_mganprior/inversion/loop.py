@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import torch
 from torch import Tensor, nn
@@ -154,6 +155,7 @@ def invert(
     rng: torch.Generator,
     weight: Tensor | None = None,
     discriminator: nn.Module | None = None,
+    start: Codes | None = None,
 ) -> Iterator[Step]:
     """Search codes whose composed drawing explains a measurement.
 
@@ -174,6 +176,9 @@ def invert(
         1 everywhere if left out.
     discriminator : nn.Module, optional
         For the feature distance; needed if ``config.feature_weight > 0``.
+    start : Codes, optional
+        Codes to begin at: z (B * R, N, D), alpha (B * R, N, C_l). They compete with the random
+        candidates of each search.
 
     Yields
     ------
@@ -189,8 +194,8 @@ def invert(
         weight = torch.ones_like(y[:, :1])
     images, restarts = y.shape[0], config.n_restarts
     problem = _Problem(generator, operator, y, weight, config, rng, discriminator)
-    start = _choose_start(problem, images * restarts, rng)
-    optimiser = BatchedLBFGS(start, history=config.history)
+    chosen = _choose_start(problem, images * restarts, rng, start)
+    optimiser = BatchedLBFGS(chosen, history=config.history)
     active = torch.arange(images * restarts, device=y.device)
     best: _Best | None = None
     for index in range(1, config.n_steps + 1):
@@ -229,22 +234,17 @@ def invert(
 
 
 @torch.no_grad()
-def _choose_start(problem: _Problem, searches: int, rng: torch.Generator) -> Tensor:
+def _choose_start(
+    problem: _Problem, searches: int, rng: torch.Generator, known: Codes | None
+) -> Tensor:
     """Draw several random starts for every search and take the best on the measured pixels."""
-    generator, config = problem.generator, problem.config
-    device = problem.y.device
-    channels = generator.feature_shape(config.layer)[0]
-    n_codes, n_candidates = config.n_codes, config.n_candidates
+    starts = _random_starts(problem, searches, rng)
+    n_candidates = problem.config.n_candidates
+    if known is None and n_candidates == 1:
+        return next(starts).flat()  # nothing to compare it with
     chosen, lowest = None, None
-    for _ in range(n_candidates):
-        z = generator.sample_codes(searches * n_codes, rng=rng, device=device)
-        # alpha's scale is free where a PixelNorm follows; 1 / N keeps the map's size elsewhere
-        alpha = torch.full((searches, n_codes, channels), 1 / n_codes, device=device)
-        codes = Codes(z.unflatten(0, (searches, n_codes)), alpha)
-        if n_candidates == 1:
-            return codes.flat()
-        x = problem.draw(codes)
-        error = mean_square(problem.operator(x) - problem.y, problem.fit)
+    for codes in chain([] if known is None else [known], islice(starts, n_candidates)):
+        error = mean_square(problem.operator(problem.draw(codes)) - problem.y, problem.fit)
         flat = codes.flat()
         if chosen is None or lowest is None:
             chosen, lowest = flat, error
@@ -253,3 +253,14 @@ def _choose_start(problem: _Problem, searches: int, rng: torch.Generator) -> Ten
             lowest = torch.minimum(error, lowest)
     assert chosen is not None
     return chosen
+
+
+def _random_starts(problem: _Problem, searches: int, rng: torch.Generator) -> Iterator[Codes]:
+    generator, config = problem.generator, problem.config
+    device = problem.y.device
+    channels = generator.feature_shape(config.layer)[0]
+    while True:
+        z = generator.sample_codes(searches * config.n_codes, rng=rng, device=device)
+        # alpha's scale is free where a PixelNorm follows; 1 / N keeps the map's size elsewhere
+        alpha = torch.full((searches, config.n_codes, channels), 1 / config.n_codes, device=device)
+        yield Codes(z.unflatten(0, (searches, config.n_codes)), alpha)

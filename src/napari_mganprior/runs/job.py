@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_mganprior.errors import MGANPriorError
 from napari_mganprior.runs.failures import explain, forget_frames
+from napari_mganprior.runs.opening import open_inpainting
 from napari_mganprior.runs.request import RunRequest
 
 __all__ = [
@@ -138,40 +139,6 @@ class Mail:
     progress: Progress | None = None
     preview: NDArray[Any] | None = None
     outcome: Outcome | None = None
-
-
-def open_inpainting(request: RunRequest) -> Task:
-    """Load the prior and check the inputs of an inpainting.
-
-    Parameters
-    ----------
-    request : RunRequest
-        What is asked for.
-
-    Returns
-    -------
-    Task
-        An `Inpainting` at its first step.
-
-    Raises
-    ------
-    MGANPriorError
-        If an input or a setting is refused.
-    """
-    # Only here, so that the thread, not the window, waits for torch.
-    from napari_mganprior.generators.checkpoint import load_prior
-    from napari_mganprior.priors import find_prior
-    from napari_mganprior.restore import Inpainting
-
-    return Inpainting(
-        request.image,
-        request.mask,
-        load_prior(find_prior(request.prior)),
-        quality=request.quality,
-        seed=request.seed,
-        device=request.device,
-        zoom=request.zoom,
-    )
 
 
 class Job:

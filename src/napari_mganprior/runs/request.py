@@ -1,14 +1,21 @@
 """What one run is asked to do: plain data, taken once, sharing nothing with the window."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mganprior.damage import DamageConfig
 from napari_mganprior.errors import SettingsError
+from napari_mganprior.inversion.config import PRECISIONS, InversionConfig, preset
 
-__all__ = ["RunRequest"]
+if TYPE_CHECKING:
+    from napari_mganprior.restore.result import Restoration
+
+__all__ = ["PLANES", "RunRequest"]
+
+PLANES = ("one", "slices", "channels")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -20,10 +27,12 @@ class RunRequest:
 
     Attributes
     ----------
-    image : ndarray
-        (H, W) or (H, W, 3), in the user's own dtype and range.
+    image : array
+        (H, W) or (H, W, 3), in the user's own dtype and range; (P, H, W) or (P, H, W, 3) for
+        several planes. What is neither numpy nor a list (a dask array, which nobody can write
+        to) stays as it is, and is read in the run's thread.
     mask : ndarray
-        (H, W), bool; True is damage.
+        (H, W) or (P, H, W), bool; True is damage, as it was marked.
     prior : str
         A prior's name or the path of its file.
     quality : str
@@ -34,25 +43,51 @@ class RunRequest:
         "auto", "cpu", "cuda", "cuda:1" or "mps".
     zoom : float or None
         Pixel-size factor; None estimates it.
+    precision : str
+        "auto", "float32" or "bfloat16".
+    config : InversionConfig or None
+        Settings in place of the quality's.
+    shrink : int
+        So many times the settings are made smaller.
+    grow, feather : int
+        As in `DamageConfig`.
+    region : tuple of int or None
+        As in `DamageConfig`.
+    planes : str
+        "one" image, several "slices" that resemble their neighbours, or "channels" that do not.
     preview_interval : float or None
         Shortest time between two previews in seconds; None makes none.
+    history : bool
+        Keep pictures of the iterations.
+    start : Restoration or None
+        Go on from this result.
 
     Raises
     ------
     SettingsError
-        If the preview interval or the seed is out of its range.
+        If a setting is out of its range.
     """
 
-    image: NDArray[Any]
+    image: Any
     mask: NDArray[np.bool_]
     prior: str
     quality: str = "balanced"
     seed: int = 0
     device: str = "auto"
     zoom: float | None = 1.0
+    precision: str = "auto"
+    config: InversionConfig | None = None
+    shrink: int = 0
+    grow: int = 0
+    feather: int = 0
+    region: tuple[int, int, int, int] | None = None
+    planes: str = "one"
     preview_interval: float | None = None
+    history: bool = False
+    start: "Restoration | None" = None
 
     def __post_init__(self) -> None:
+        """Copy the arrays and check the settings."""
         if self.preview_interval is not None and not self.preview_interval > 0:
             raise SettingsError(
                 f"Got a preview interval of {self.preview_interval} s; wanted more than 0, or "
@@ -60,5 +95,42 @@ class RunRequest:
             )
         if self.seed < 0:
             raise SettingsError(f"Got seed {self.seed}; wanted 0 or more. Choose another seed.")
-        object.__setattr__(self, "image", np.array(self.image))
+        for name, choices in (("precision", PRECISIONS), ("planes", PLANES)):
+            if getattr(self, name) not in choices:
+                raise SettingsError(
+                    f"Got {name} {getattr(self, name)!r}; wanted one of {', '.join(choices)}. "
+                    f"Choose {choices[0]}."
+                )
+        _ = self.damage
+        if isinstance(self.image, (np.ndarray, list, tuple)):
+            object.__setattr__(self, "image", np.array(self.image))
         object.__setattr__(self, "mask", np.array(self.mask, dtype=bool))
+
+    @property
+    def damage(self) -> DamageConfig:
+        """What becomes of the mask."""
+        return DamageConfig(grow=self.grow, feather=self.feather, region=self.region)
+
+    def smaller(self) -> "RunRequest | None":
+        """Ask for the same with less memory, see `InversionConfig.smaller`.
+
+        Returns
+        -------
+        RunRequest or None
+            None where nothing smaller is left.
+        """
+        following = replace(self, shrink=self.shrink + 1)
+        return None if following.settings(n_layers=10) == self.settings(n_layers=10) else following
+
+    def settings(self, n_layers: int) -> InversionConfig:
+        """Return the settings of the search.
+
+        Parameters
+        ----------
+        n_layers : int
+            Blocks of the prior.
+        """
+        config = preset(self.quality, n_layers) if self.config is None else self.config
+        for _ in range(self.shrink):
+            config = config.smaller()
+        return config

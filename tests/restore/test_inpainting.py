@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 
 import napari_mganprior
-from napari_mganprior import restore
 from napari_mganprior.errors import (
     ComputeError,
     DeviceError,
@@ -21,7 +20,7 @@ from napari_mganprior.errors import (
 )
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
-from napari_mganprior.restore import Inpainting, Restoration, inpaint
+from napari_mganprior.restore import Inpainting, Restoration, inpaint, inpainting, search
 
 CONFIG = InversionConfig(
     layer=2, fine_layer=3, n_codes=2, n_restarts=2, n_candidates=1, n_steps=3, precision="float32"
@@ -142,7 +141,9 @@ def test_stopping_early_keeps_what_is_there_and_marks_only_that(tiny_prior: Load
     assert (result.invented <= _mask()).all()
     assert not np.array_equal(result.invented, _mask())
     assert np.array_equal(result.image[~result.invented], image[~result.invented])
-    assert np.array_equal(run.preview(), result.image)
+    shown = run.preview()
+    assert not np.array_equal(shown, image)
+    assert np.array_equal(shown[~result.invented], image[~result.invented])
 
 
 def test_no_result_before_the_first_step(tiny_prior: LoadedPrior) -> None:
@@ -174,7 +175,7 @@ def test_the_inputs_are_not_changed_and_may_change_later(tiny_prior: LoadedPrior
 
 def test_zoom_is_estimated_from_how_coarse_the_image_is(tiny_prior: LoadedPrior) -> None:
     image, mask = _image((120, 120)), _mask((120, 120))
-    length = restore.correlation_length(image, mask)
+    length = inpainting.correlation_length(image, mask)
     coarse = {"p10": 2 * length, "p90": 3 * length}
     tiny_prior.card.training["image_correlation_length"] = coarse
     try:
@@ -272,7 +273,7 @@ def test_failures_inside_torch_get_a_name(
     def fail(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr(restore, "invert", fail)
+    monkeypatch.setattr(search, "invert", fail)
     run = Inpainting(_image(), _mask(), tiny_prior, config=CONFIG, device="cpu")
     with pytest.raises(wanted, match=match):
         next(iter(run))

@@ -4,26 +4,20 @@ The image is brought to the prior's range and scale, only windows that touch dam
 computed, and what was measured comes back bit-identical.
 """
 
-import hashlib
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from napari_mganprior.arrays import (
     ValueMap,
     choose_device,
     correlation_length,
-    network_dtype,
     seeded,
-    to_tensor,
 )
 from napari_mganprior.canvas import Canvas
 from napari_mganprior.checks import (
@@ -34,64 +28,17 @@ from napari_mganprior.checks import (
     checked_mask,
     checked_seed,
 )
+from napari_mganprior.damage import DamageConfig, grown, in_region, mixing_share
 from napari_mganprior.errors import ComputeError, OutOfMemoryError
-from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
+from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig, preset
-from napari_mganprior.inversion.loop import Step, invert
-from napari_mganprior.operators.inpainting import Inpainting as InpaintingOperator
-from napari_mganprior.priors import find_prior
+from napari_mganprior.inversion.loop import Step
+from napari_mganprior.restore.record import write_recipe
+from napari_mganprior.restore.result import Restoration, RestoreStep, WindowCodes, sha256_of
+from napari_mganprior.restore.search import codes_of, pictures, search_window
 from napari_mganprior.tiling import Window
 
-if TYPE_CHECKING:
-    from napari.types import ImageData, LabelsData
-
-__all__ = ["Inpainting", "Restoration", "RestoreStep", "inpaint", "search_window"]
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreStep:
-    """How far a restoration is.
-
-    Attributes
-    ----------
-    index, n_steps : int
-        Evaluations done and at the most; windows that end early make the index jump.
-    loss : float
-        Mean squared error of the current window over measured pixels, generator's range.
-    window, n_windows : int
-        Number of the current window, from 1, and how many there are.
-    """
-
-    index: int
-    n_steps: int
-    loss: float
-    window: int
-    n_windows: int
-
-
-@dataclass(frozen=True)
-class Restoration:
-    """A restored image and everything needed to judge and repeat it.
-
-    Attributes
-    ----------
-    image : array
-        Same shape and dtype as the input; measured pixels are bit-identical.
-    invented : array of bool
-        Pixels (H, W) that the prior filled.
-    uncertainty : array of float32
-        Standard deviation over restarts, (H, W), in the image's units; 0 where measured.
-    history : tuple of float
-        The loss after every evaluation.
-    recipe : dict
-        JSON-able: task, prior and its sha256, config, seed, zoom, device, versions, hashes.
-    """
-
-    image: NDArray[Any]
-    invented: NDArray[np.bool_]
-    uncertainty: NDArray[np.float32]
-    history: tuple[float, ...]
-    recipe: dict[str, Any] = field(default_factory=dict)
+__all__ = ["Inpainting"]
 
 
 class Inpainting:
@@ -118,6 +65,13 @@ class Inpainting:
     zoom : float or None
         Factor by which the image is enlarged before it is restored, so that its structures have
         the size that the prior knows; 0.125 .. 8. None estimates it from the image.
+    precision : {"auto", "float32", "bfloat16"}, optional
+        In place of the settings' own.
+    damage : DamageConfig, optional
+        How far the mask is grown and feathered, and which region is restored.
+    start : Restoration, optional
+        A restoration to begin at: its codes are tried as starts where they belong to a window in
+        the same place. Where it is of the same image, its pixels stay until a window is better.
 
     Raises
     ------
@@ -144,12 +98,20 @@ class Inpainting:
         seed: int = 0,
         device: str = "auto",
         zoom: float | None = 1.0,
+        precision: str | None = None,
+        damage: DamageConfig | None = None,
+        start: Restoration | None = None,
     ) -> None:
         self._image = np.array(image, copy=True)
-        self._mask = checked_mask(mask, self._image)
+        self._marked = checked_mask(mask, self._image)
+        self._extent = DamageConfig() if damage is None else damage
+        self._mask = checked_mask(grown(self._marked, self._extent.grow), self._image)
+        self._wanted = in_region(self._mask, self._extent.region)
         check_image(self._image, self._mask)
         check_prior(prior, self._image)
-        self._config = preset(quality, prior.generator.n_layers) if config is None else config
+        self._quality = quality if config is None else None
+        chosen = preset(quality, prior.generator.n_layers) if config is None else config
+        self._config = chosen if precision is None else replace(chosen, precision=precision)
         check_cut(self._config, prior)
         self._seed = checked_seed(seed)
         self._device = choose_device(device)
@@ -160,16 +122,15 @@ class Inpainting:
         self._values = ValueMap.from_percentiles(
             self._image[~self._mask], low=normalisation["low"], high=normalisation["high"]
         )
+        self._sha256 = sha256_of(self._image)
+        self._start = start
         self._history: list[float] = []
+        self._codes: dict[Window, WindowCodes] = {}
+        self._complete = False
         self._seconds = 0.0
         self._current: tuple[Window, Step] | None = None
         self._canvas = self._blank_canvas()
         self.n_windows = len(self._canvas.plan.windows)
-
-    @property
-    def _damage(self) -> NDArray[np.bool_]:
-        """The mask, to be broadcast against the image: (H, W) or (H, W, 1)."""
-        return self._mask if self._image.ndim == 2 else self._mask[..., None]
 
     def __iter__(self) -> Iterator[RestoreStep]:
         """Restore window after window.
@@ -203,10 +164,12 @@ class Inpainting:
 
     def _blank_canvas(self) -> Canvas:
         # NaN may stand under the damage; it must not reach the resampling
-        clean = np.where(self._damage, self._image[~self._mask].min(), self._image)
+        hidden = self._mask if self._image.ndim == 2 else self._mask[..., None]
+        clean = np.where(hidden, self._image[~self._mask].min(), self._image)
         return Canvas(
             self._values.encode(clean),
             self._mask,
+            self._wanted,
             zoom=self.zoom,
             size=self._prior.generator.resolution,
             context=self._config.context,
@@ -218,6 +181,7 @@ class Inpainting:
         started = time.perf_counter()
         if self._history:  # iterated over once more: begin anew
             self._history, self._current, self._canvas = [], None, self._blank_canvas()
+            self._codes, self._complete = {}, False
         for number, window in enumerate(self._canvas.in_order()):
             for step in self._search(window):
                 self._history.append(step.loss)
@@ -231,8 +195,10 @@ class Inpainting:
                     n_windows=self.n_windows,
                 )
             if self._current is not None:
-                self._canvas.fill(window, _pictures(self._current[1].image))
+                self._codes[window] = codes_of(self._canvas, window, self._current[1], self._config)
+                self._canvas.fill(window, pictures(self._current[1].image))
                 self._current = None
+        self._complete = True
 
     def _search(self, window: Window) -> Iterator[Step]:
         return search_window(
@@ -242,12 +208,16 @@ class Inpainting:
             self._config,
             rng=seeded(self._seed, window.top, window.left),
             device=self._device,
+            start=() if self._start is None else self._start.codes,
         )
 
     def preview(self) -> NDArray[Any]:
-        """Draw the best picture so far; same shape and dtype as the image."""
-        picture, _, filled = self._picture()
-        return self._composed(picture, self._mask & filled)
+        """Draw the best picture so far; same shape and dtype as the image.
+
+        The window under way is shown as it was drawn, so that a preview costs little.
+        """
+        picture, _, filled = self._picture(rough=True)
+        return self._composed(picture, self._wanted & filled)[0]
 
     def result(self) -> Restoration:
         """Return the best restoration so far; complete after the last step.
@@ -265,170 +235,110 @@ class Inpainting:
             )
         picture, spread, filled = self._picture()
         unit = (self._values.high - self._values.low) / 2  # user's units for one of ours
-        invented = self._mask & filled
+        image, invented = self._composed(picture, self._wanted & filled)
+        deviation = np.where(self._wanted & filled, spread * unit, 0.0)
+        earlier = self._earlier()
+        if earlier is not None:
+            deviation = np.where(filled, deviation, earlier.uncertainty)
+        codes = dict(self._codes)
+        if self._current is not None:
+            window, step = self._current
+            codes[window] = codes_of(self._canvas, window, step, self._config)
         return Restoration(
-            image=self._composed(picture, invented),
+            image=image,
             invented=invented,
-            uncertainty=np.where(invented, spread * unit, 0.0).astype(np.float32),
+            uncertainty=np.where(invented, deviation, 0.0).astype(np.float32),
             history=tuple(self._history),
-            recipe=self._recipe(),
+            recipe=self._recipe(image),
+            residual=self._residual(),
+            codes=self._with_earlier(codes.values()),
         )
 
-    def _picture(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    def _picture(
+        self, *, rough: bool = False
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
         if self._current is None:
             return self._canvas.picture()
         window, step = self._current
-        return self._canvas.picture(window, _pictures(step.image))
+        return self._canvas.picture(window, pictures(step.image), rough=rough)
 
-    def _composed(self, picture: NDArray[np.float32], invented: NDArray[np.bool_]) -> NDArray[Any]:
-        """Bring invented pixels to the user's values; all others stay what they were."""
+    def _residual(self) -> NDArray[np.float32]:
+        if self._current is None:
+            drawn, covered = self._canvas.drawing()
+        else:
+            window, step = self._current
+            drawn, covered = self._canvas.drawing(window, pictures(step.image))
+        seen = covered & ~self._mask
+        seen = seen if self._image.ndim == 2 else seen[..., None]
+        measured = np.where(seen, self._image, 0.0)
+        return np.where(seen, self._values.decode(drawn) - measured, 0.0).astype(np.float32)
+
+    def _composed(
+        self, picture: NDArray[np.float32], filled: NDArray[np.bool_]
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Bring filled pixels to the user's values; all others stay what they were.
+
+        Returns the image and where it is invented.
+        """
         measured = self._image[~self._mask]
         values = np.clip(self._values.decode(picture), float(measured.min()), float(measured.max()))
+        share = mixing_share(self._marked, self._extent)
+        if share is not None:
+            share = share if self._image.ndim == 2 else share[..., None]
+            # what was grown over may still hold NaN, which nothing can be mixed with
+            usable = (share < 1) & np.isfinite(self._image)
+            original = np.where(usable, self._image, 0.0)
+            values = np.where(usable, share * values + (1 - share) * original, values)
         if self._image.dtype.kind in "iu":
             values = np.rint(values)
         restored = self._image.copy()
-        restored[invented] = values[invented].astype(self._image.dtype)
-        return restored
+        invented = filled
+        earlier = self._earlier()
+        if earlier is not None:
+            invented = filled | (earlier.invented & self._wanted)
+            restored[invented] = earlier.image[invented]
+        restored[filled] = values[filled].astype(self._image.dtype)
+        return restored, invented
 
-    def _precision(self) -> str:
-        dtype = network_dtype(self._config.precision, self._device)
-        return str(dtype).removeprefix("torch.")
+    def _earlier(self) -> Restoration | None:
+        """Return what the run goes on from, if that is a restoration of the same image."""
+        start = self._start
+        if start is None or start.image.shape != self._image.shape:
+            return None
+        same = start.recipe.get("image", {}).get("sha256") == self._sha256
+        return start if same and start.invented.shape == self._wanted.shape else None
 
-    def _recipe(self) -> dict[str, Any]:
-        return {
-            "task": "inpaint",
-            "prior": {"name": self._prior.card.name, "sha256": self._prior.sha256},
-            # "auto" means something else on another machine: what was used stands here
-            "config": {**self._config.to_dict(), "precision": self._precision()},
-            "seed": self._seed,
-            "zoom": float(self.zoom),
-            "device": str(self._device),
-            "versions": {
-                "napari-mganprior": _version("napari-mganprior"),
-                "torch": str(torch.__version__),
-                "numpy": np.__version__,
-            },
-            "image": {
+    def _with_earlier(self, codes: Iterable[WindowCodes]) -> tuple[WindowCodes, ...]:
+        """Add the codes of windows that a continued run has not reached again."""
+        found = {(c.top, c.left): c for c in codes}
+        earlier = self._earlier()
+        known = {} if earlier is None else {(c.top, c.left): c for c in earlier.codes}
+        return tuple({**known, **found}.values())
+
+    def _recipe(self, result: NDArray[Any]) -> dict[str, Any]:
+        sessions = {"evaluations": len(self._history), "complete": self._complete}
+        earlier = self._earlier()
+        before = [] if earlier is None else earlier.recipe.get("sessions", [])
+        return write_recipe(
+            prior=self._prior,
+            config=self._config,
+            quality=self._quality,
+            seed=self._seed,
+            zoom=self.zoom,
+            device=self._device,
+            damage=self._extent,
+            image={
                 # not "shape": tifffile takes a description with that word for its own
                 "dimensions": list(self._image.shape),
                 "dtype": str(self._image.dtype),
-                "sha256": _hash(self._image),
+                "sha256": self._sha256,
             },
-            "mask": {"sha256": _hash(self._mask), "damaged_pixels": int(self._mask.sum())},
-            "n_windows": self.n_windows,
-            "evaluations": len(self._history),
-            "seconds": round(self._seconds, 3),
-        }
-
-
-def search_window(
-    canvas: Canvas,
-    window: Window,
-    prior: LoadedPrior,
-    config: InversionConfig,
-    *,
-    rng: torch.Generator,
-    device: torch.device,
-) -> Iterator[Step]:
-    """Search codes that explain one window of an image.
-
-    Parameters
-    ----------
-    canvas : Canvas
-        The image.
-    window : Window
-        One of its plan's.
-    prior : LoadedPrior
-        What draws.
-    config : InversionConfig
-        Settings; thin damage is searched at ``fine_layer``.
-    rng : torch.Generator
-        On the CPU.
-    device : torch.device
-        Where the networks run.
-
-    Yields
-    ------
-    Step
-        One an evaluation.
-    """
-    values, trust = canvas.read(window)
-    weight = torch.from_numpy(trust)[None, None].to(device)  # (1, 1, size, size)
-    operator = InpaintingOperator((weight > 0).float())
-    if canvas.depth(window) <= config.fine_depth:
-        config = replace(config, layer=config.fine_layer)
-    discriminator = prior.discriminator
-    yield from invert(
-        prior.generator.to(device),
-        operator,
-        operator(to_tensor(values).to(device)),
-        config,
-        rng=rng,
-        weight=weight,
-        discriminator=None if discriminator is None else discriminator.to(device),
-    )
-
-
-def inpaint(
-    image: "ImageData",
-    mask: "LabelsData",
-    *,
-    prior: str | Path = "nuclei",
-    quality: str = "balanced",
-    seed: int = 0,
-    device: str = "auto",
-    zoom: float | None = 1.0,
-) -> "ImageData":
-    """Fill the damaged pixels of an image with what a prior knows.
-
-    Multi-code inversion of a generator, Gu, Shen, Zhou, CVPR 2020,
-    https://doi.org/10.1109/CVPR42600.2020.00308.
-
-    Parameters
-    ----------
-    image : array
-        (H, W) or (H, W, 3), at least 16x16 pixels, any integer or float type, any range.
-    mask : array
-        (H, W); pixels that are not 0 are damaged.
-    prior : str or Path
-        Name of an installed prior, or a file.
-    quality : {"fast", "balanced", "best"}
-        How much time to spend.
-    seed : int
-        The same seed on the same device gives the same pixels.
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
-    zoom : float or None
-        Enlargement before restoring, 0.125 .. 8; None estimates it.
-
-    Returns
-    -------
-    array
-        Same shape and dtype; undamaged pixels are bit-identical. For uncertainty and recipe use
-        `Inpainting`.
-
-    Raises
-    ------
-    ImageError, MaskError, PriorError, SettingsError, DeviceError, ComputeError
-        If an input cannot be used or the computation fails.
-    """
-    run = Inpainting(
-        image,
-        mask,
-        load_prior(find_prior(str(prior))),
-        quality=quality,
-        seed=seed,
-        device=device,
-        zoom=zoom,
-    )
-    for _ in run:
-        pass
-    return run.result().image
-
-
-def _pictures(images: Tensor) -> NDArray[np.float32]:
-    """Turn the restarts of one image, (1, R, C, H, W), into (R, H, W, C)."""
-    return np.moveaxis(images[0].to("cpu", torch.float32).numpy(), 1, -1)
+            mask=self._marked,
+            n_windows=self.n_windows,
+            sessions=[*before, sessions],
+            seconds=self._seconds,
+            result=result,
+        )
 
 
 def _estimated_zoom(image: NDArray[Any], damage: NDArray[np.bool_], prior: LoadedPrior) -> float:
@@ -443,17 +353,6 @@ def _estimated_zoom(image: NDArray[Any], damage: NDArray[np.bool_], prior: Loade
         return 1.0
     wanted = float(np.clip(length, known["p10"], known["p90"]))
     return float(np.clip(wanted / length, 0.25, 4.0))
-
-
-def _hash(array: NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _first_line(error: BaseException) -> str:

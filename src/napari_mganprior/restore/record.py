@@ -1,0 +1,110 @@
+"""The recipe: everything that is needed to repeat a result, as JSON-able values."""
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_mganprior.arrays import network_dtype
+from napari_mganprior.damage import DamageConfig, pack_mask
+from napari_mganprior.generators.checkpoint import LoadedPrior
+from napari_mganprior.inversion.config import InversionConfig
+from napari_mganprior.restore.result import sha256_of
+
+__all__ = ["FORMAT", "write_recipe"]
+
+FORMAT = 2
+"""Of recipes; 1, of version 0.1.0's first development, had no mask and cannot be replayed."""
+
+
+def write_recipe(
+    *,
+    prior: LoadedPrior,
+    config: InversionConfig,
+    quality: str | None,
+    seed: int,
+    zoom: float,
+    device: torch.device,
+    damage: DamageConfig,
+    image: dict[str, Any],
+    mask: NDArray[np.bool_],
+    n_windows: int,
+    sessions: Sequence[dict[str, Any]],
+    seconds: float,
+    result: NDArray[Any],
+) -> dict[str, Any]:
+    """Write down how a result came about.
+
+    Parameters
+    ----------
+    prior : LoadedPrior
+        What drew.
+    config : InversionConfig
+        The settings of the search.
+    quality : str or None
+        The quality they belong to; None where they were given one by one.
+    seed : int
+        Where chance began.
+    zoom : float
+        The enlargement that was used.
+    device : torch.device
+        What computed.
+    damage : DamageConfig
+        What became of the mask.
+    image : dict
+        Dimensions, dtype and sha256 of the image.
+    mask : array of bool
+        The damage as it was marked.
+    n_windows : int
+        How many windows there were.
+    sessions : sequence of dict
+        "evaluations" and whether they were "complete" (False for a run that was stopped); several
+        where a run was continued.
+    seconds : float
+        Time it took, without loading.
+    result : array
+        The restored image; its hash tells later whether a repetition is the same.
+    """
+    return {
+        "format": FORMAT,
+        "task": "inpaint",
+        "prior": {"name": prior.card.name, "sha256": prior.sha256},
+        "quality": quality,
+        # "auto" means something else on another machine: what was used stands here
+        "config": {
+            **config.to_dict(),
+            "precision": str(network_dtype(config.precision, device)).removeprefix("torch."),
+        },
+        "seed": seed,
+        "zoom": float(zoom),
+        "damage": damage.to_dict(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "napari-mganprior": _version("napari-mganprior"),
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+        },
+        "image": image,
+        "mask": {
+            "sha256": sha256_of(mask),
+            "damaged_pixels": int(mask.sum()),
+            "dimensions": list(mask.shape),
+            "packed": pack_mask(mask),
+        },
+        "result": {"sha256": sha256_of(result)},
+        "n_windows": n_windows,
+        "sessions": list(sessions),
+        "evaluations": sum(session["evaluations"] for session in sessions),
+        "seconds": round(seconds, 3),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

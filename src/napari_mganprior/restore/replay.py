@@ -1,0 +1,248 @@
+"""A recipe once more: the same image gives the same pixels, another one the same treatment."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_mganprior.damage import DamageConfig, unpack_mask
+from napari_mganprior.errors import MaskError, PriorError, SettingsError
+from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
+from napari_mganprior.inversion.config import InversionConfig
+from napari_mganprior.priors import find_prior
+from napari_mganprior.restore.inpainting import Inpainting
+from napari_mganprior.restore.record import FORMAT
+from napari_mganprior.restore.result import Restoration, RestoreStep, sha256_of
+from napari_mganprior.restore.series import SeriesInpainting
+
+__all__ = ["Replay", "recipe_mask", "replay"]
+
+
+class Replay:
+    """A run that a recipe describes, to be iterated over.
+
+    Parameters
+    ----------
+    recipe : mapping
+        From `Restoration.recipe`, or read from a file.
+    image : array
+        (H, W) or (H, W, 3); for a recipe of several planes (P, H, W) or (P, H, W, 3).
+    mask : array, optional
+        Damage, as it was marked; that of the recipe if left out.
+    prior : LoadedPrior, optional
+        What draws; if left out, the recipe's own, which must have the recipe's sha256.
+    device : str, optional
+        In place of the recipe's. On another device the pixels differ in their last digits.
+
+    Attributes
+    ----------
+    same : bool
+        Whether image and damage are those of the recipe, so that, on the same device, the result
+        is the recipe's to the last bit. A run that was stopped early is then stopped at the same
+        evaluation; on other images it goes on to its end.
+
+    Raises
+    ------
+    SettingsError
+        If the recipe is of another format, or incomplete.
+    ImageError, MaskError, PriorError, DeviceError
+        As `Inpainting`.
+    """
+
+    def __init__(
+        self,
+        recipe: Mapping[str, Any],
+        image: Any,
+        mask: ArrayLike | None = None,
+        *,
+        prior: LoadedPrior | None = None,
+        device: str | None = None,
+    ) -> None:
+        _check_recipe(recipe)
+        self._recipe = recipe
+        self._image = image
+        own = mask is None
+        self._mask = recipe_mask(recipe, tuple(image.shape)) if own else np.asarray(mask)
+        self._prior = _own_prior(recipe) if prior is None else prior
+        self._device = str(recipe["device"]) if device is None else device
+        self._options = {
+            "config": InversionConfig.from_dict(dict(recipe["config"])),
+            "seed": recipe["seed"],
+            "device": self._device,
+            "zoom": recipe["zoom"],
+            "damage": DamageConfig.from_dict(dict(recipe["damage"])),
+        }
+        self._sessions = [dict(session) for session in recipe["sessions"]]
+        self.same = (
+            sha256_of(np.asarray(image)) == recipe["image"]["sha256"]
+            and sha256_of(self._mask != 0) == recipe["mask"]["sha256"]
+        )
+        self._run = self._open(None)
+
+    def __iter__(self) -> Iterator[RestoreStep]:
+        """Do what the recipe says.
+
+        Yields
+        ------
+        RestoreStep
+            One an evaluation; where a run was continued, counting on through its parts.
+
+        Raises
+        ------
+        OutOfMemoryError, ComputeError
+            As `Inpainting`.
+        """
+        index = total = 0
+        for number, session in enumerate(self._sessions):
+            if number:
+                self._run = self._open(self._run.result())
+            stop = session["evaluations"] if self.same and not session["complete"] else None
+            for done, step in enumerate(self._run, start=1):
+                rest = len(self._sessions) - number
+                total = max(total, index + step.n_steps * rest)
+                yield RestoreStep(
+                    index=index + step.index, n_steps=total, loss=step.loss, window=step.window,
+                    n_windows=step.n_windows, plane=step.plane, n_planes=step.n_planes,
+                )  # fmt: skip
+                if done == stop:
+                    break
+            index = total // len(self._sessions) * (number + 1)
+
+    def preview(self) -> NDArray[Any]:
+        """Draw the best picture so far."""
+        return self._run.preview()
+
+    def result(self) -> Restoration:
+        """Return the restoration."""
+        return self._run.result()
+
+    def _open(self, start: Restoration | None) -> Inpainting | SeriesInpainting:
+        planes = self._recipe.get("planes")
+        if planes is not None:
+            return SeriesInpainting(
+                self._image, self._mask, self._prior, linked=planes["linked"], **self._options
+            )
+        return Inpainting(self._image, self._mask, self._prior, start=start, **self._options)
+
+
+def replay(
+    recipe: Mapping[str, Any],
+    image: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    prior: str | Path | None = None,
+    device: str | None = None,
+) -> Restoration:
+    """Repeat a result from its recipe, or treat another image in the same way.
+
+    Parameters
+    ----------
+    recipe : mapping
+        From `Restoration.recipe`, from a layer's metadata, or read from a file.
+    image : array
+        (H, W) or (H, W, 3); for a recipe of several planes (P, H, W) or (P, H, W, 3).
+    mask : array, optional
+        Damage; that of the recipe if left out.
+    prior : str or Path, optional
+        A prior in place of the recipe's.
+    device : str, optional
+        A device in place of the recipe's.
+
+    Returns
+    -------
+    Restoration
+        On the recipe's own image and device equal to the recorded result, to the last bit.
+
+    Raises
+    ------
+    SettingsError, ImageError, MaskError, PriorError, DeviceError, ComputeError
+        If something cannot be used; the message says what to do.
+    """
+    run = Replay(
+        recipe,
+        np.asarray(image),
+        mask,
+        prior=None if prior is None else load_prior(find_prior(str(prior))),
+        device=device,
+    )
+    for _ in run:
+        pass
+    return run.result()
+
+
+def recipe_mask(recipe: Mapping[str, Any], dimensions: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Unpack the damage that a recipe holds, for an image of the same size.
+
+    Parameters
+    ----------
+    recipe : mapping
+        The recipe.
+    dimensions : tuple of int
+        Shape of the image.
+
+    Raises
+    ------
+    MaskError
+        If the recipe holds none, a damaged one, or one of another size.
+    """
+    held = recipe["mask"]
+    wanted = tuple(held.get("dimensions", ()))
+    if "packed" not in held or not wanted:
+        raise MaskError(
+            "Got a recipe without a mask; wanted the damage. Give it as a file (--mask)."
+        )
+    if tuple(dimensions[: len(wanted)]) != wanted or len(dimensions) - len(wanted) not in (0, 1):
+        raise MaskError(
+            f"Got an image of shape {tuple(dimensions)} for a recipe whose damage is "
+            f"{' x '.join(map(str, wanted))} pixels; wanted the same size. Give the damage of this "
+            "image (--mask)."
+        )
+    return unpack_mask(held["packed"], wanted)
+
+
+def _own_prior(recipe: Mapping[str, Any]) -> LoadedPrior:
+    wanted = recipe["prior"]
+    prior = load_prior(find_prior(str(wanted["name"])))
+    if prior.sha256 != wanted["sha256"]:
+        raise PriorError(
+            f"Got the prior {wanted['name']!r} with sha256 {prior.sha256}; the recipe was made "
+            f"with {wanted['sha256']}. Install that one, or choose a prior yourself (--prior), "
+            "which gives other pixels."
+        )
+    return prior
+
+
+def _check_recipe(recipe: Mapping[str, Any]) -> None:
+    if recipe.get("format") != FORMAT or recipe.get("task") != "inpaint":
+        raise SettingsError(
+            f"Got a recipe of format {recipe.get('format')!r} for the task {recipe.get('task')!r}; "
+            f"wanted format {FORMAT} and 'inpaint'. Use one that this version of "
+            "napari-mganprior wrote, or update it."
+        )
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "prior": Mapping, "config": Mapping, "damage": Mapping, "image": Mapping, "mask": Mapping,
+        "sessions": list, "seed": int, "zoom": (int, float), "device": str,
+    }  # fmt: skip
+    for name, kind in kinds.items():
+        if not isinstance(recipe.get(name), kind):
+            raise SettingsError(
+                f"Got a recipe whose {name!r} is {recipe.get(name)!r}; wanted what "
+                "napari-mganprior writes there. Copy the whole recipe again."
+            )
+    wanted = (
+        ("prior", ("name", "sha256")), ("image", ("sha256",)), ("mask", ("sha256",)),
+    )  # fmt: skip
+    missing = [f"{a}.{b}" for a, keys in wanted for b in keys if b not in recipe[a]]
+    sessions = recipe["sessions"]
+    if not sessions or not all(
+        isinstance(s, Mapping) and {"evaluations", "complete"} <= s.keys() for s in sessions
+    ):
+        missing.append("sessions")
+    if "planes" in recipe and not isinstance(recipe["planes"].get("linked"), bool):
+        missing.append("planes.linked")
+    if missing:
+        raise SettingsError(
+            f"Got a recipe without {', '.join(missing)}; wanted a whole one. Copy it again."
+        )

@@ -1,0 +1,97 @@
+"""What a restoration yields on its way and returns at its end. Numpy only."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Restoration", "RestoreStep", "WindowCodes", "sha256_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreStep:
+    """How far a restoration is.
+
+    Attributes
+    ----------
+    index, n_steps : int
+        Evaluations done and at the most; windows that end early make the index jump.
+    loss : float
+        Mean squared error of the current window over measured pixels, generator's range.
+    window, n_windows : int
+        Number of the current window, from 1, and how many there are.
+    plane, n_planes : int
+        Number of the current plane, from 1, and how many there are; 1 of 1 for one image.
+    """
+
+    index: int
+    n_steps: int
+    loss: float
+    window: int
+    n_windows: int
+    plane: int = 1
+    n_planes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCodes:
+    """The codes found for one window, to begin another search with.
+
+    Attributes
+    ----------
+    top, left : int
+        Where the window is, in the prior's pixels.
+    layer : int
+        The cut they belong to.
+    z : array of float32
+        Latent codes, (R, N, D).
+    alpha : array of float32
+        Channel importances, (R, N, C_l).
+    """
+
+    top: int
+    left: int
+    layer: int
+    z: NDArray[np.float32]
+    alpha: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """A restored image and everything needed to judge, repeat and continue it.
+
+    Attributes
+    ----------
+    image : array
+        Same shape and dtype as the input; pixels outside `invented` are bit-identical.
+    invented : array of bool
+        Pixels that the prior filled, (H, W); (P, H, W) for a series of planes.
+    uncertainty : array of float32
+        Standard deviation over restarts, shape of `invented`, in the image's units; 0 where
+        nothing was invented.
+    history : tuple of float
+        The loss after every evaluation.
+    recipe : dict
+        JSON-able: task, prior and its sha256, config, seed, zoom, device, versions, hashes, mask.
+    residual : array of float32
+        What the prior drew minus what was measured, shape of the image, in its units; 0 where
+        nothing was measured or nothing drawn. Where it is large, the prior does not know what it
+        sees.
+    codes : tuple of WindowCodes
+        What was found, for a search that begins here; empty for a series.
+    """
+
+    image: NDArray[Any]
+    invented: NDArray[np.bool_]
+    uncertainty: NDArray[np.float32]
+    history: tuple[float, ...]
+    recipe: dict[str, Any] = field(default_factory=dict)
+    residual: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    codes: tuple[WindowCodes, ...] = ()
+
+
+def sha256_of(array: NDArray[Any]) -> str:
+    """Hash the values of an array, row after row."""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

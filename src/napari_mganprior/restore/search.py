@@ -1,0 +1,114 @@
+"""The search of one window of an image."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_mganprior.arrays import to_tensor
+from napari_mganprior.canvas import Canvas
+from napari_mganprior.generators.checkpoint import LoadedPrior
+from napari_mganprior.inversion.codes import Codes
+from napari_mganprior.inversion.config import InversionConfig
+from napari_mganprior.inversion.loop import Step, invert
+from napari_mganprior.operators.inpainting import Inpainting as InpaintingOperator
+from napari_mganprior.restore.result import WindowCodes
+from napari_mganprior.tiling import Window
+
+__all__ = ["codes_of", "cut_for", "pictures", "search_window"]
+
+
+def search_window(
+    canvas: Canvas,
+    window: Window,
+    prior: LoadedPrior,
+    config: InversionConfig,
+    *,
+    rng: torch.Generator,
+    device: torch.device,
+    start: Sequence[WindowCodes] = (),
+) -> Iterator[Step]:
+    """Search codes that explain one window of an image.
+
+    Parameters
+    ----------
+    canvas : Canvas
+        The image.
+    window : Window
+        One of its plan's.
+    prior : LoadedPrior
+        What draws.
+    config : InversionConfig
+        Settings; thin damage is searched at ``fine_layer``.
+    rng : torch.Generator
+        On the CPU.
+    device : torch.device
+        Where the networks run.
+    start : sequence of WindowCodes
+        Codes found before; those of the nearest window that overlaps by half are tried as starts.
+
+    Yields
+    ------
+    Step
+        One an evaluation.
+    """
+    values, trust = canvas.read(window)
+    weight = torch.from_numpy(trust)[None, None].to(device)  # (1, 1, size, size)
+    operator = InpaintingOperator((weight > 0).float())
+    config = replace(config, layer=cut_for(canvas, window, config))
+    discriminator = prior.discriminator
+    yield from invert(
+        prior.generator.to(device),
+        operator,
+        operator(to_tensor(values).to(device)),
+        config,
+        rng=rng,
+        weight=weight,
+        discriminator=None if discriminator is None else discriminator.to(device),
+        start=_nearest(start, window, config, device),
+    )
+
+
+def cut_for(canvas: Canvas, window: Window, config: InversionConfig) -> int:
+    """Choose the cut for a window: the fine one where its damage is thin."""
+    return config.fine_layer if canvas.depth(window) <= config.fine_depth else config.layer
+
+
+def codes_of(canvas: Canvas, window: Window, step: Step, config: InversionConfig) -> WindowCodes:
+    """Take the best codes of one window's search out of a step."""
+    return WindowCodes(
+        window.top,
+        window.left,
+        cut_for(canvas, window, config),
+        step.codes.z[0].to("cpu", torch.float32).numpy(),
+        step.codes.alpha[0].to("cpu", torch.float32).numpy(),
+    )
+
+
+def _nearest(
+    known: Sequence[WindowCodes], window: Window, config: InversionConfig, device: torch.device
+) -> Codes | None:
+    """Take the codes of the nearest window, one a restart; None where there are none that fit."""
+    near = [
+        (max(abs(c.top - window.top), abs(c.left - window.left)), c)
+        for c in known
+        if c.layer == config.layer and c.z.shape[1] == config.n_codes
+    ]
+    if not near:
+        return None
+    distance, chosen = min(near, key=lambda pair: pair[0])
+    if distance > window.size // 2:
+        return None
+    restarts = np.arange(config.n_restarts) % len(chosen.z)
+    return Codes(
+        torch.from_numpy(chosen.z[restarts]).to(device),
+        torch.from_numpy(chosen.alpha[restarts]).to(device),
+    )
+
+
+def pictures(images: Tensor) -> NDArray[np.float32]:
+    """Turn the restarts of one image, (1, R, C, H, W), into (R, H, W, C)."""
+    return np.moveaxis(images[0].to("cpu", torch.float32).numpy(), 1, -1)

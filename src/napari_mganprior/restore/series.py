@@ -1,0 +1,287 @@
+"""Several planes restored one after another: the slices of a stack, the channels of an image."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_mganprior.damage import DamageConfig, grown, in_region, pack_mask
+from napari_mganprior.errors import ComputeError, ImageError, MaskError
+from napari_mganprior.generators.checkpoint import LoadedPrior
+from napari_mganprior.inversion.config import InversionConfig
+from napari_mganprior.restore.inpainting import Inpainting
+from napari_mganprior.restore.result import Restoration, RestoreStep, sha256_of
+
+__all__ = ["SeriesInpainting"]
+
+
+class SeriesInpainting:
+    """One inpainting of several planes, to be iterated over.
+
+    A plane without damage is copied. A plane that cannot be restored (a blank slice, say) is
+    copied as well, and the recipe says why; only where that holds for all of them is it an error.
+
+    Parameters
+    ----------
+    images : array
+        (P, H, W) or (P, H, W, 3). A lazy array, as dask's, is read plane by plane.
+    masks : array
+        (P, H, W), or (H, W) for the same damage in every plane; not 0 is damaged.
+    prior : LoadedPrior
+        From `load_prior`.
+    linked : bool
+        Whether a search begins at the codes of the plane before, as it should where neighbours
+        resemble each other (slices); False for planes that show different things (channels).
+    quality, config, seed, device, zoom, precision, damage
+        As for `Inpainting`. A zoom of None is estimated in the first plane that is restored.
+
+    Raises
+    ------
+    ImageError, MaskError, PriorError, SettingsError, DeviceError
+        If the input cannot be used; the message says what to do.
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        masks: ArrayLike,
+        prior: LoadedPrior,
+        *,
+        linked: bool = True,
+        quality: str = "balanced",
+        config: InversionConfig | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        zoom: float | None = 1.0,
+        precision: str | None = None,
+        damage: DamageConfig | None = None,
+    ) -> None:
+        self._images = images
+        if len(images.shape) not in (3, 4):
+            raise ImageError(
+                f"Got an image of shape {tuple(images.shape)} for a series of planes; wanted "
+                "(planes, height, width) or (planes, height, width, 3). Restore a single image "
+                "without a series."
+            )
+        self._masks = self._checked_masks(np.asarray(masks))
+        self._prior, self._linked, self._zoom = prior, linked, zoom
+        self._damage = DamageConfig() if damage is None else damage
+        self._options: dict[str, Any] = {
+            "quality": quality, "config": config, "seed": seed, "device": device,
+            "precision": precision, "damage": self._damage,
+        }  # fmt: skip
+        self._touched = [p for p in range(len(self._masks)) if self._has_damage(p)]
+        if not self._touched:
+            raise MaskError(
+                "Got no damage in any plane; wanted some. Paint the damage with a label, or draw "
+                "the region over it."
+            )
+        self._run: Inpainting | None = None
+        self._reset()
+        # the first plane that can be restored shows at once whether prior, settings and device do
+        self._first = self._open_first()
+
+    def __iter__(self) -> Iterator[RestoreStep]:
+        """Restore plane after plane.
+
+        Yields
+        ------
+        RestoreStep
+            One an evaluation.
+
+        Raises
+        ------
+        OutOfMemoryError, ComputeError
+            As `Inpainting`.
+        ImageError
+            If a lazy array cannot be read.
+        """
+        started = time.perf_counter()
+        if self._evaluations:
+            self._reset()
+            self._first = self._open_first()
+        done, previous = 0, None
+        for number, plane in enumerate(self._touched):
+            run = self._open(plane, previous)
+            if run is None:
+                continue
+            self._run, self._plane = run, plane
+            last = None
+            for last in run:
+                self._evaluations += 1
+                self._history.append(last.loss)
+                self._seconds = time.perf_counter() - started
+                rest = len(self._touched) - number - 1
+                yield RestoreStep(
+                    index=done + last.index,
+                    # planes still to come are taken to be like this one
+                    n_steps=done + last.n_steps * (1 + rest),
+                    loss=last.loss,
+                    window=last.window,
+                    n_windows=last.n_windows,
+                    plane=number + 1,
+                    n_planes=len(self._touched),
+                )
+            done += last.n_steps if last is not None else 0
+            restoration = run.result()
+            self._keep(plane, restoration)
+            previous = restoration if self._linked else None
+            self._run = None
+        self._complete = True
+
+    def preview(self) -> NDArray[Any]:
+        """Draw the best picture so far; same shape and dtype as the images."""
+        shown = self._output.copy()
+        if self._run is not None:
+            shown[self._plane] = self._run.preview()
+        return shown
+
+    def result(self) -> Restoration:
+        """Return the best restoration so far; complete after the last step.
+
+        Raises
+        ------
+        ComputeError
+            If not a single step was made.
+        """
+        if not self._evaluations:
+            raise ComputeError(
+                "Got no step to keep; wanted at least one. Let the run make a step first."
+            )
+        if self._run is not None:  # stopped amid a plane
+            self._keep(self._plane, self._run.result())
+            self._run = None
+        return Restoration(
+            image=self._output,
+            invented=self._invented,
+            uncertainty=self._uncertainty,
+            history=tuple(self._history),
+            recipe=self._recipe(),
+            residual=self._residual,
+        )
+
+    def _reset(self) -> None:
+        shape, dtype = tuple(self._images.shape), self._images.dtype
+        self._output = np.zeros(shape, dtype)
+        self._invented = np.zeros(shape[:3], bool)
+        self._uncertainty = np.zeros(shape[:3], np.float32)
+        self._residual = np.zeros(shape, np.float32)
+        hashed = hashlib.sha256()
+        for plane in range(shape[0]):
+            self._output[plane] = self._read(plane)
+            hashed.update(np.ascontiguousarray(self._output[plane]).tobytes())
+        self._sha256 = hashed.hexdigest()
+        self._history: list[float] = []
+        self._skipped: dict[int, str] = {}
+        self._restored: list[int] = []
+        self._recipes: list[dict[str, Any]] = []
+        self._evaluations, self._seconds, self._complete = 0, 0.0, False
+        self._run, self._plane = None, 0
+
+    def _read(self, plane: int) -> NDArray[Any]:
+        try:
+            return np.asarray(self._images[plane])
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            raise ImageError(
+                f"Could not read plane {plane} ({error}); wanted readable data. Check that the "
+                "file is still there, then open it again."
+            ) from error
+
+    def _checked_masks(self, masks: NDArray[Any]) -> NDArray[np.bool_]:
+        wanted = tuple(self._images.shape[:3])
+        if masks.shape == wanted[1:]:
+            masks = np.broadcast_to(masks, wanted)
+        if masks.shape != wanted or masks.dtype.kind not in "biu":
+            raise MaskError(
+                f"Got a mask of shape {masks.shape} and type {masks.dtype} for planes of shape "
+                f"{wanted}; wanted {wanted} or {wanted[1:]}, booleans or whole numbers. Make the "
+                "mask from these images."
+            )
+        damage: NDArray[np.bool_] = np.asarray(masks != 0)
+        return damage
+
+    def _has_damage(self, plane: int) -> bool:
+        mask = self._masks[plane]
+        if not mask.any():
+            return False
+        try:
+            in_region(grown(mask, self._damage.grow), self._damage.region)
+        except MaskError:
+            return False
+        return True
+
+    def _open_first(self) -> tuple[int, Inpainting]:
+        fault: ImageError | MaskError | None = None
+        for plane in self._touched:
+            try:
+                run = self._make(plane, None)
+            except (ImageError, MaskError) as error:
+                fault = fault or error
+                self._skipped[plane] = str(error)
+                continue
+            if self._zoom is None:
+                self._zoom = run.zoom
+            return plane, run
+        assert fault is not None
+        raise fault
+
+    def _open(self, plane: int, previous: Restoration | None) -> Inpainting | None:
+        if plane in self._skipped:
+            return None
+        if plane == self._first[0]:
+            return self._first[1]
+        try:
+            return self._make(plane, previous)
+        except (ImageError, MaskError) as error:
+            self._skipped[plane] = str(error)
+            return None
+
+    def _make(self, plane: int, previous: Restoration | None) -> Inpainting:
+        return Inpainting(
+            self._output[plane],
+            self._masks[plane],
+            self._prior,
+            zoom=self._zoom,
+            start=previous,
+            **self._options,
+        )
+
+    def _keep(self, plane: int, restoration: Restoration) -> None:
+        self._output[plane] = restoration.image
+        self._invented[plane] = restoration.invented
+        self._uncertainty[plane] = restoration.uncertainty
+        self._residual[plane] = restoration.residual
+        self._recipes.append(restoration.recipe)
+        self._restored.append(plane)
+
+    def _recipe(self) -> dict[str, Any]:
+        # every plane's is alike but for image, mask and counts
+        common = self._recipes[0]
+        return {
+            **common,
+            "planes": {
+                "n": len(self._masks),
+                "linked": self._linked,
+                "restored": self._restored,
+                "skipped": {str(plane): why for plane, why in self._skipped.items()},
+            },
+            "image": {
+                "dimensions": list(self._output.shape),
+                "dtype": str(self._output.dtype),
+                "sha256": self._sha256,
+            },
+            "mask": {
+                "sha256": sha256_of(self._masks),
+                "damaged_pixels": int(self._masks.sum()),
+                "dimensions": list(self._masks.shape),
+                "packed": pack_mask(self._masks),
+            },
+            "result": {"sha256": sha256_of(self._output)},
+            "n_windows": sum(recipe["n_windows"] for recipe in self._recipes),
+            "sessions": [{"evaluations": self._evaluations, "complete": self._complete}],
+            "evaluations": self._evaluations,
+            "seconds": round(self._seconds, 3),
+        }

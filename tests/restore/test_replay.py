@@ -1,0 +1,121 @@
+"""A recipe gives the same pixels again, on its own image; on others the same treatment."""
+
+import copy
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from napari_mganprior import replay
+from napari_mganprior.damage import DamageConfig
+from napari_mganprior.errors import MaskError, PriorError, SettingsError
+from napari_mganprior.restore import Inpainting, Replay, SeriesInpainting
+
+
+@pytest.fixture(autouse=True)
+def own_priors(prior_folder, monkeypatch):
+    monkeypatch.setenv("NAPARI_MGANPRIOR_PRIORS", str(prior_folder))
+
+
+def result_of(run, steps=None):
+    for _ in itertools.islice(run, steps):
+        pass
+    return run.result()
+
+
+def again(result, image, **keywords):
+    return replay(json.loads(json.dumps(result.recipe)), image, **keywords)
+
+
+@pytest.mark.parametrize("steps", [None, 1, 3, 6])
+def test_a_recipe_gives_the_same_pixels(scene, holes, tiny_prior, quick, steps):
+    """Law: also of a run that was stopped, at any evaluation."""
+    extent = DamageConfig(grow=2, feather=1, region=(0, 0, 40, 49))
+    run = Inpainting(
+        scene, holes, tiny_prior, config=quick, device="cpu", seed=5, zoom=1.3, damage=extent
+    )
+    result = result_of(run, steps)
+    second = again(result, scene)
+    assert np.array_equal(second.image, result.image)
+    assert np.array_equal(second.invented, result.invented)
+    for changing in ("seconds",):
+        result.recipe.pop(changing), second.recipe.pop(changing)
+    assert second.recipe == result.recipe
+
+
+@pytest.mark.parametrize("stops", [(3, None), (None, 5), (2, 3)])
+def test_a_continued_run_is_repeated_part_by_part(scene, holes, tiny_prior, quick, stops):
+    result = None
+    for stop in stops:
+        run = Inpainting(scene, holes, tiny_prior, config=quick, device="cpu", start=result)
+        result = result_of(run, stop)
+    second = again(result, scene)
+    assert np.array_equal(second.image, result.image)
+    assert second.recipe["sessions"] == result.recipe["sessions"]
+
+
+@pytest.mark.parametrize(("linked", "steps"), [(True, None), (False, None), (True, 10)])
+def test_a_series_is_repeated(scene, holes, tiny_prior, quick, linked, steps):
+    stack = np.stack([scene, scene[:, ::-1], scene * 0])
+    masks = np.stack([holes, holes, holes])
+    run = SeriesInpainting(stack, masks, tiny_prior, config=quick, device="cpu", linked=linked)
+    result = result_of(run, steps)
+    assert np.array_equal(again(result, stack).image, result.image)
+
+
+def test_another_image_gets_the_whole_treatment(scene, holes, tiny_prior, quick):
+    run = Inpainting(scene, holes, tiny_prior, config=quick, device="cpu")
+    stopped = result_of(run, 1)
+    task = Replay(stopped.recipe, scene[::-1].copy())
+    assert not task.same
+    assert np.array_equal(result_of(task).invented, holes)
+    other = np.roll(holes, 5, axis=1)
+    assert np.array_equal(again(stopped, scene, mask=other).invented, other)
+    assert Replay(stopped.recipe, scene).same
+
+
+def test_the_steps_of_a_continued_run_count_on(scene, holes, tiny_prior, quick):
+    first = result_of(Inpainting(scene, holes, tiny_prior, config=quick, device="cpu"), 3)
+    run = Inpainting(scene, holes, tiny_prior, config=quick, device="cpu", start=first)
+    task = Replay(result_of(run).recipe, scene)
+    steps = list(task)
+    assert all(a.index < b.index for a, b in itertools.pairwise(steps))
+    assert steps[-1].index == steps[-1].n_steps == 16
+    assert task.preview().shape == scene.shape
+
+
+def test_what_does_not_fit_is_refused(scene, holes, tiny_prior, quick):
+    run = Inpainting(scene, holes, tiny_prior, config=quick, device="cpu")
+    recipe = result_of(run, 1).recipe
+
+    def changed(*path, to=None):
+        other = copy.deepcopy(recipe)
+        place = other
+        for key in path[:-1]:
+            place = place[key]
+        if to is None:
+            del place[path[-1]]
+        else:
+            place[path[-1]] = to
+        return other
+
+    cases = [
+        (changed("format", to=1), SettingsError, "recipe of format 1"),
+        (changed("task", to="colorize"), SettingsError, "task 'colorize'"),
+        (changed("config"), SettingsError, "whose 'config' is None"),
+        (changed("seed", to="x"), SettingsError, "whose 'seed' is 'x'"),
+        (changed("sessions", to=[]), SettingsError, "without sessions"),
+        (changed("prior", "sha256"), SettingsError, "without prior.sha256"),
+        (changed("prior", "sha256", to="0" * 64), PriorError, "the recipe was made with 000"),
+        (changed("prior", "name", to="cats"), PriorError, "neither a prior's name"),
+        (changed("config", "colour", to=1), SettingsError, "unknown settings"),
+        (changed("mask", "packed"), MaskError, "without a mask"),
+        (changed("mask", "packed", to="AAAA"), MaskError, "whose mask is damaged"),
+        (changed("planes", to={}), SettingsError, "without planes.linked"),
+    ]
+    for wrong, kind, message in cases:
+        with pytest.raises(kind, match=message):
+            replay(wrong, scene)
+    with pytest.raises(MaskError, match="for a recipe whose damage is 40 x 50"):
+        replay(recipe, scene[:, :-1])
