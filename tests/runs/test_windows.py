@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_mganprior.damage import DamageConfig
 from napari_mganprior.inversion.config import preset
 from napari_mganprior.restore import Inpainting
 from napari_mganprior.runs.windows import Windows, count_windows, plan_windows
@@ -32,6 +33,20 @@ def test_the_count_is_that_of_the_run(tiny16_prior, image, seed, zoom):
     mask = spots(seed)
     run = Inpainting(image, mask, tiny16_prior, zoom=zoom, device="cpu")
     assert plan_windows(mask, resolution=16, zoom=zoom) == run.n_windows
+
+
+@pytest.mark.parametrize("zoom", [1.0, 1.7])
+@pytest.mark.parametrize("grow", [0, 4])
+@pytest.mark.parametrize("region", [None, (0, 0, 45, 50)])
+def test_grown_damage_in_a_region_is_counted_as_it_is_searched(
+    tiny16_prior, image, zoom, grow, region
+):
+    """Law: the same with damage grown and a region chosen."""
+    mask = spots(2)
+    damage = DamageConfig(grow=grow, region=region)
+    run = Inpainting(image, mask, tiny16_prior, zoom=zoom, damage=damage, device="cpu")
+    counted = plan_windows(mask, resolution=16, zoom=zoom, grow=grow, region=region)
+    assert counted == run.n_windows
 
 
 @pytest.mark.parametrize("zoom", [1.0, 1.7])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mganprior.damage import grown, in_region
 from napari_mganprior.inversion.config import QUALITIES, preset
 
 if TYPE_CHECKING:
@@ -107,26 +108,13 @@ def _canvases(
     grow: int,
     region: tuple[int, int, int, int] | None,
 ) -> Iterator["Canvas"]:
-    """Yield the canvas of every plane; it lays the windows."""
+    """Yield the canvas of every plane with something to restore; it lays the windows."""
     # skimage takes its time, and only a run needs it
     from napari_mganprior.canvas import Canvas
 
+    top, left, bottom, right = region or (0, 0, *mask.shape[-2:])
     for plane in mask[None] if mask.ndim == 2 else mask:
-        wanted = _wanted(np.asarray(plane, dtype=bool), grow, region)
-        yield Canvas(np.zeros(wanted.shape, dtype=np.float32), wanted, zoom=zoom, size=resolution)
-
-
-def _wanted(
-    mask: NDArray[np.bool_], grow: int, region: tuple[int, int, int, int] | None
-) -> NDArray[np.bool_]:
-    """Pixels a run would fill."""
-    from scipy.ndimage import distance_transform_edt
-
-    if grow > 0 and mask.any():
-        mask = np.asarray(distance_transform_edt(~mask) <= grow)
-    if region is None:
-        return mask
-    top, left, bottom, right = region
-    inside = np.zeros_like(mask)
-    inside[top:bottom, left:right] = mask[top:bottom, left:right]
-    return inside
+        damage = grown(np.asarray(plane, dtype=bool), grow)
+        if damage[top:bottom, left:right].any():
+            values = np.zeros(damage.shape, dtype=np.float32)
+            yield Canvas(values, damage, in_region(damage, region), zoom=zoom, size=resolution)
