@@ -46,6 +46,7 @@ def settings_folder(
     """Return a folder for preferences and last settings, so that the user's are left alone."""
     folder = tmp_path_factory.mktemp("settings")
     monkeypatch.setenv("NAPARI_MGANPRIOR_CONFIG", str(folder))
+    monkeypatch.setenv("NAPARI_MGANPRIOR_CACHE", str(folder / "cache"))
     return folder
 
 

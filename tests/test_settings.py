@@ -157,6 +157,7 @@ def test_a_task_is_a_plain_name(task):
 def test_folders(tmp_path, monkeypatch):
     """The variable names the configuration's folder, the preference the cache's."""
     assert config_folder() == tmp_path / "config"
+    monkeypatch.delenv("NAPARI_MGANPRIOR_CACHE")
     monkeypatch.setenv("NAPARI_MGANPRIOR_CONFIG", "~/here")
     assert config_folder() == Path.home() / "here"
     monkeypatch.delenv("NAPARI_MGANPRIOR_CONFIG")
@@ -165,7 +166,10 @@ def test_folders(tmp_path, monkeypatch):
     assert cache_folder(OTHER) == Path.home() / "priors"
 
 
-def test_the_stored_cache_folder_is_obeyed(tmp_path):
+def test_the_stored_cache_folder_is_obeyed_unless_the_environment_names_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_MGANPRIOR_CACHE", str(tmp_path / "env"))
+    assert cache_folder() == tmp_path / "env"
+    monkeypatch.delenv("NAPARI_MGANPRIOR_CACHE")
     save_preferences(Preferences(cache_folder=str(tmp_path / "cache")))
     assert cache_folder() == tmp_path / "cache"
 

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _FOLDER_VARIABLE = "NAPARI_MGANPRIOR_CONFIG"
+_CACHE_VARIABLE = "NAPARI_MGANPRIOR_CACHE"
 _APP = "napari-mganprior"
 _PRECISIONS = ("auto", "float32", "bfloat16")
 _MOST_THREADS = 1024
@@ -112,13 +113,17 @@ def config_folder() -> Path:
 
 
 def cache_folder(preferences: Preferences | None = None) -> Path:
-    """Return where downloads, timings and priors are kept; it need not exist.
+    """Return where downloads and timings are kept; it need not exist.
+
+    The environment variable ``NAPARI_MGANPRIOR_CACHE`` names another folder.
 
     Parameters
     ----------
     preferences : Preferences, optional
         Those to obey; the stored ones if not given.
     """
+    if folder := os.environ.get(_CACHE_VARIABLE):
+        return Path(folder).expanduser()
     chosen = (preferences or load_preferences()).cache_folder
     if chosen:
         return Path(chosen).expanduser()

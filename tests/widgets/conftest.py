@@ -96,6 +96,16 @@ def priors(prior_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no form start a program that measures for ten seconds."""
+
+    def refuse(question: Any, folder: Path) -> Any:
+        raise OSError("not in this test")
+
+    monkeypatch.setattr("napari_mganprior.runs.timing.start_measuring", refuse)
+
+
+@pytest.fixture(autouse=True)
 def napari_page(settings_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Keep what napari's Preferences store for us beside our own settings of the test."""
     from napari import settings

@@ -36,7 +36,7 @@ def fields(model: ViewerModel, qtbot):
     model.add_image(np.ones((9, 8)), name="cells")
     model.add_shapes(name="box", ndim=2)
     model.add_labels(np.ones((9, 8), int), name="holes")
-    form = InpaintFields(lambda: list(model.layers), lambda: None, lambda: None)
+    form = InpaintFields(lambda: list(model.layers))
     qtbot.addWidget(form)
     form.refresh_layers()
     return form

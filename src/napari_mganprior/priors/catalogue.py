@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_mganprior.errors import PriorError
-from napari_mganprior.settings import cache_folder, load_preferences
+from napari_mganprior.settings import load_preferences
 
 if TYPE_CHECKING:  # it imports torch, and names must be cheap to list
     from napari_mganprior.generators.checkpoint import PriorCard
@@ -58,9 +58,8 @@ def user_folder() -> Path:
     """
     if folder := os.environ.get(_FOLDER_VARIABLE):
         return Path(folder).expanduser()
-    preferences = load_preferences()
-    if preferences.cache_folder:
-        return cache_folder(preferences) / "priors"
+    if preferred := load_preferences().cache_folder:
+        return Path(preferred).expanduser() / "priors"
     from platformdirs import user_data_path
 
     return user_data_path("napari-mganprior", appauthor=False) / "priors"

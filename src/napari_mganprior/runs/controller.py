@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_mganprior.errors import MGANPriorError
 from napari_mganprior.runs.base import JobLike, Mail, MakeJob, OpenTask, Outcome
+from napari_mganprior.runs.collector import collect_if_due
 from napari_mganprior.runs.failures import explain
 from napari_mganprior.runs.job import Job
 from napari_mganprior.runs.opening import open_inpainting
@@ -247,6 +248,7 @@ class RunController:
             if not self._ending:  # a handler that failed may have held up the queue
                 self._start_waiting()
             return
+        collect_if_due()
         mail = job.collect()
         if mail.outcome is None:
             self._tell(job, mail)

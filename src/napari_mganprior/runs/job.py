@@ -22,6 +22,7 @@ from napari_mganprior.runs.base import (
     Task,
     TaskStep,
 )
+from napari_mganprior.runs.collector import CollectorHold
 from napari_mganprior.runs.failures import device_note, explain, forget_frames
 from napari_mganprior.runs.opening import open_inpainting
 from napari_mganprior.runs.pictures import Pictures
@@ -71,13 +72,20 @@ class Job:
         self._going = threading.Event()
         self._going.set()
         self._mailbox = Mailbox()
+        self._hold: CollectorHold | None = None
+        self._abandoned = self._over = False
         self._thread = threading.Thread(target=self._run, name="napari-mganprior run", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         # A daemon thread frozen inside torch at the interpreter's end can abort the process.
         atexit.register(self._leave)
-        self._thread.start()
+        self._hold = CollectorHold()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system gives no thread
+            self._hold.release()
+            raise
 
     def collect(self) -> Mail:
         """Take the news since the last call."""
@@ -130,7 +138,11 @@ class Job:
             Whether it ended.
         """
         self._thread.join(timeout)
-        return not self._thread.is_alive()
+        ended = not self._thread.is_alive()
+        self._abandoned = not ended
+        if (ended or self._over) and self._hold is not None:
+            self._hold.release()
+        return ended
 
     def _leave(self) -> None:
         self.cancel()
@@ -150,6 +162,9 @@ class Job:
             self._request = None
             atexit.unregister(self._leave)
             self._mailbox.put(outcome=outcome)
+            self._over = True
+            if self._abandoned and self._hold is not None:
+                self._hold.release()  # nobody waits for this thread any more
 
     def _work(self) -> Outcome:
         request = self._request

@@ -157,11 +157,11 @@ class BatchWidget(QWidget):
     def _make_fields(self) -> None:
         self.source = ComboBox(choices=(LAYERS, FOLDER), tooltip=_TIPS["source"])
         self.damage = ComboBox(
-            choices=lambda _: [(OWN_DAMAGE, OWN_DAMAGE), *self._named(Labels, Shapes)],
+            choices=partial(_damage_choices, self._viewer),
             tooltip=_TIPS["damage"],
         )
         self.settings = ComboBox(
-            choices=lambda _: [(LAST, LAST), *self._with_recipe()], tooltip=_TIPS["settings"]
+            choices=partial(_settings_choices, self._viewer), tooltip=_TIPS["settings"]
         )
         folder = FileDialogMode.EXISTING_DIRECTORY
         self.images = FileEdit(mode=folder, tooltip=_TIPS["images"], nullable=True)
@@ -199,7 +199,7 @@ class BatchWidget(QWidget):
         for field in (
             self.source, self.damage, self.settings, self.images, self.masks, self.output,
         ):  # fmt: skip
-            field.changed.connect(lambda _: self.check())
+            field.changed.connect(self._on_field_changed)
         self.panel.run_requested.connect(self.run)
         self.panel.stop_button.clicked.connect(self._stop)
         self.panel.cancel_button.clicked.connect(self._stop)
@@ -214,15 +214,8 @@ class BatchWidget(QWidget):
         else:
             self.check()
 
-    def _named(self, *kinds: type[Layer]) -> list[tuple[str, Layer]]:
-        return [(layer.name, layer) for layer in self._viewer.layers if isinstance(layer, kinds)]
-
-    def _with_recipe(self) -> list[tuple[str, Layer]]:
-        return [
-            (f"recipe of {layer.name}", layer)
-            for layer in self._viewer.layers
-            if recipe_of(layer) is not None
-        ]
+    def _on_field_changed(self, _: Any = None) -> None:
+        self.check()
 
     def _selected(self) -> list[Image]:
         chosen = self._viewer.layers.selection
@@ -346,6 +339,16 @@ class BatchWidget(QWidget):
     def _tell(self, error: MGANPriorError) -> None:
         self.panel.say(str(error))
         show_error(str(error))
+
+
+def _damage_choices(viewer: ViewerModel, _: Any = None) -> list[tuple[str, Any]]:
+    marks = [layer for layer in viewer.layers if isinstance(layer, Labels | Shapes)]
+    return [(OWN_DAMAGE, OWN_DAMAGE), *((layer.name, layer) for layer in marks)]
+
+
+def _settings_choices(viewer: ViewerModel, _: Any = None) -> list[tuple[str, Any]]:
+    having = [layer for layer in viewer.layers if recipe_of(layer) is not None]
+    return [(LAST, LAST), *((f"recipe of {layer.name}", layer) for layer in having)]
 
 
 def _leave(

@@ -6,6 +6,7 @@ from typing import Any
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, PushButton, SpinBox
 from napari.layers import Image, Labels, Shapes
 from napari.layers.base import Layer
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # renamed by qtpy
 from qtpy.QtWidgets import QWidget
 
 from napari_mganprior.inversion.config import QUALITIES
@@ -36,34 +37,32 @@ class InpaintFields(QWidget):
     ----------
     layers : callable
         Returns the layers there are.
-    new_mask : callable
-        Called when "New" is pressed.
-    changed : callable
-        Called after any field has changed.
 
     Attributes
     ----------
+    new_requested : Signal
+        "New" was pressed.
+    changed : Signal
+        A field has changed.
     pages : QTabWidget
         "Damage", "Where", "Search" and "Layers".
     """
 
-    def __init__(
-        self,
-        layers: Callable[[], Sequence[Layer]],
-        new_mask: Callable[[], None],
-        changed: Callable[[], None],
-    ) -> None:
+    new_requested = Signal()
+    changed = Signal()
+
+    def __init__(self, layers: Callable[[], Sequence[Layer]]) -> None:
         super().__init__()
         self._layers = layers
         self._make_fields()
         self._lay_out()
-        self.new.changed.connect(lambda _: new_mask())
+        self.new.changed.connect(lambda _: self.new_requested.emit())
         for field in (
             self.image, self.labels, self.prior, self.labels_used, self.invert, self.grow,
             self.feather, self.scope, self.region, self.estimate, self.reference,
         ):  # fmt: skip
-            field.changed.connect(lambda _: self._react(changed))
-        self._react(lambda: None)
+            field.changed.connect(lambda _: self._react())
+        self._react()
 
     def choice(self) -> Choice:
         """Return what is chosen about pixels."""
@@ -205,12 +204,12 @@ class InpaintFields(QWidget):
     def _of_type(self, kind: type[Layer]) -> list[Layer]:
         return [layer for layer in self._layers() if isinstance(layer, kind)]
 
-    def _react(self, then: Callable[[], None]) -> None:
+    def _react(self) -> None:
         self.labels_used.enabled = not isinstance(self.labels.value, Shapes)
         self.zoom.enabled = not self.estimate.value
         self.new.enabled = self.image.value is not None
         self.prior.tooltip = f"{TIPS['prior']}\n{describe_prior(self.prior.value)}"
-        then()
+        self.changed.emit()
 
     def _lay_out(self) -> None:
         may_be_cut(self.image, self.labels, self.prior, self.reference, self.region, self.scope)

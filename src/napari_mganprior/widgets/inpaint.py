@@ -29,6 +29,7 @@ from napari_mganprior.widgets.orders import Order, Orders
 from napari_mganprior.widgets.outcome import Wanted, show_result
 from napari_mganprior.widgets.preferences import current_preferences, engine_options, obey
 from napari_mganprior.widgets.preview import LivePreview
+from napari_mganprior.widgets.quality import QualityHints
 from napari_mganprior.widgets.reference import check_reference, take_reference
 from napari_mganprior.widgets.region import IN_VIEW
 from napari_mganprior.widgets.result_row import ResultRow, tell_loaded
@@ -71,6 +72,8 @@ class InpaintWidget(QWidget):
         Before and after; one of `results`.
     continue_button : QPushButton
         Goes on from the last result; one of `results`.
+    times : QualityHints
+        The seconds beside the qualities.
     controller : RunController
         The runs.
     result_added : Signal
@@ -94,9 +97,10 @@ class InpaintWidget(QWidget):
         self._orders = Orders()
         self._preview = LivePreview(napari_viewer)
         self.controller = RunController(open_task)
-        self.fields = InpaintFields(
-            lambda: list(self._viewer.layers), self.add_mask, self._on_field_changed
-        )
+        # Nothing a child holds may hold this widget: a closed form is to be freed at once, here,
+        # not later by Python's collector in a thread that computes, which Qt does not survive.
+        self.fields = InpaintFields(partial(list, napari_viewer.layers))
+        self.times = QualityHints(self.fields, napari_viewer, self)
         self.panel = RunPanel(self.controller)
         self._activity = Activity(self.controller, "Inpaint")
         self.results = ResultRow(napari_viewer)
@@ -113,6 +117,7 @@ class InpaintWidget(QWidget):
         self.fields.restore({"prior": current_preferences().default_prior, **recall()})
         # Nothing here may hold this widget: it is gone when the signal arrives.
         leaving = (self.controller, self._watch, self.blink.showing, self._activity, self._orders)
+        self.times.refresh()
         self.destroyed.connect(partial(_leave, *leaving))
         self.check()
 
@@ -138,6 +143,7 @@ class InpaintWidget(QWidget):
         fault = self._find_fault()
         note = "" if fault else describe_choice(self.fields.choice(), self._viewer)
         self.panel.set_fault(fault, note or "Ready.")
+        self.times.refresh()
         return fault
 
     def add_mask(self) -> None:
@@ -245,6 +251,8 @@ class InpaintWidget(QWidget):
         return bool(super().event(event))
 
     def _connect(self) -> None:
+        self.fields.new_requested.connect(self.add_mask)
+        self.fields.changed.connect(self._on_field_changed)
         self.panel.run_requested.connect(self.run)
         self.panel.queue_dropped.connect(self._orders.drop)
         self.panel.retry.smaller_requested.connect(self.retry_smaller)
@@ -328,6 +336,7 @@ class InpaintWidget(QWidget):
     def _on_started(self, request: RunRequest) -> None:
         self._orders.begin(request)
         self._preview.begin()
+        self.times.begin()
         self.continue_button.setEnabled(False)
 
     def _on_previewed(self, image: NDArray[Any]) -> None:
@@ -335,6 +344,7 @@ class InpaintWidget(QWidget):
             self._preview.show(self._orders.now.inputs, image)
 
     def _on_finished(self, result: RunResult) -> None:
+        self.times.end(result)
         order = self._end_run()
         if order is None:
             return
@@ -347,6 +357,7 @@ class InpaintWidget(QWidget):
         self.result_added.emit(layers[0])
 
     def _on_failed(self, error: MGANPriorError) -> None:
+        self.times.end()
         order = self._end_run()
         if order is not None and isinstance(error, OutOfMemoryError):
             smaller = order.request.smaller() is not None
@@ -356,6 +367,7 @@ class InpaintWidget(QWidget):
         self._tell(error)
 
     def _on_cancelled(self) -> None:
+        self.times.end()
         self._end_run()
         self.panel.say("Cancelled; nothing was changed.")
 

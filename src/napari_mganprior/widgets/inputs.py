@@ -24,7 +24,7 @@ from napari_mganprior.widgets.damage import (
 from napari_mganprior.widgets.planes import Cut, Plane, cut_layer, describe_cut, full_resolution
 from napari_mganprior.widgets.region import WHOLE, Region, find_region
 
-__all__ = ["Choice", "Inputs", "check_inputs", "describe_choice", "take_inputs"]
+__all__ = ["Choice", "Inputs", "check_inputs", "describe_choice", "take_inputs", "take_mask"]
 
 _ASK_FOR_IMAGE = (
     "No image layer. Open a picture, or use File > Open Sample > mGANprior restoration."
@@ -235,6 +235,36 @@ def take_inputs(choice: Choice, viewer: ViewerModel) -> Inputs:
         look={**place, **_look(image)},
         place=place,
     )
+
+
+def take_mask(
+    choice: Choice, viewer: ViewerModel
+) -> tuple[NDArray[np.bool_], Region | None] | None:
+    """Copy the damage alone, as far as that is cheap.
+
+    Parameters
+    ----------
+    choice : Choice
+        What the form says.
+    viewer : ViewerModel
+        Says which slice is shown, and what is in view.
+
+    Returns
+    -------
+    ndarray of bool and tuple of int or None, or None
+        Mask and region, as `Inputs` has them; None where no run can start, or the damage is too
+        large to be looked at while the user paints.
+    """
+    image, damage = choice.image, choice.damage
+    if image is None or damage is None or check_inputs(choice, viewer):
+        return None
+    cut = cut_layer(image, viewer.dims, choice.scope)
+    if cut.n_planes * cut.size[0] * cut.size[1] > _LARGEST_LIVE_CHECK:
+        return None
+    ranges = None if isinstance(damage, Shapes) else parse_labels(choice.labels)
+    mask = take_damage(image, damage, ranges, choice.invert, cut, viewer.dims)
+    region = find_region(image, cut.plane, choice.region, viewer)
+    return np.array(cut.split(np.array(mask))), region
 
 
 def _look_at(mask: NDArray[np.bool_], region: Region | None, choice: Choice) -> str:

@@ -1,0 +1,95 @@
+"""The seconds that each quality will take, beside its name in the form."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from weakref import ref
+
+from napari.components import ViewerModel
+from qtpy.QtCore import QObject
+
+from napari_mganprior.runs import RunResult, timing
+from napari_mganprior.runs.timing import Question
+from napari_mganprior.widgets.fields import InpaintFields
+from napari_mganprior.widgets.inputs import take_mask
+from napari_mganprior.widgets.preferences import current_preferences, engine_options
+from napari_mganprior.widgets.timing import QualityTimes
+
+__all__ = ["QualityHints"]
+
+
+class QualityHints(QObject):
+    """Keeps the entries of the field "Quality" up to date.
+
+    Parameters
+    ----------
+    fields : InpaintFields
+        The form.
+    viewer : ViewerModel
+        Says which slice is shown, and what is in view.
+    parent : QObject
+        With whom this ends.
+
+    Attributes
+    ----------
+    times : QualityTimes
+        What is known.
+    """
+
+    def __init__(self, fields: InpaintFields, viewer: ViewerModel, parent: QObject) -> None:
+        super().__init__(parent)
+        self._fields = fields
+        self.times = QualityTimes(_asker(fields, viewer), self, start=_start_measuring)
+        self.times.changed.connect(self._write)
+
+    def refresh(self) -> None:
+        """Look again soon: the form, or what lies under it, has changed."""
+        self.times.refresh()
+
+    def begin(self, *_: object) -> None:
+        """Make room for a run that starts."""
+        self.times.hold()
+
+    def end(self, result: RunResult | None = None) -> None:
+        """Learn from a run that has ended; None if it gave nothing."""
+        self.times.release(None if result is None else dict(result.restoration.recipe))
+
+    def close(self) -> None:
+        """Stop for good."""
+        self.times.close()
+
+    def _write(self) -> None:
+        box = self._fields.quality.native
+        for number, text in enumerate(self.times.texts().values()):
+            box.setItemText(number, text)
+
+
+def _start_measuring(question: Question, folder: Path) -> Any:
+    # looked up when it is called, so that a test can put something else in its place
+    return timing.start_measuring(question, folder)
+
+
+def _asker(fields: InpaintFields, viewer: ViewerModel) -> Callable[[], Question | None]:
+    """Return what asks the form, without keeping it alive."""
+    form = ref(fields)
+
+    def ask() -> Question | None:
+        fields = form()
+        if fields is None or fields.prior.value is None:
+            return None
+        taken = take_mask(fields.choice(), viewer)
+        if taken is None:
+            return None
+        mask, region = taken
+        preferences = current_preferences()
+        return Question(
+            mask=mask,
+            prior=fields.prior.value,
+            threads=preferences.threads,
+            zoom=fields.zoom_factor(),
+            grow=int(fields.grow.value),
+            region=region,
+            **engine_options(preferences, fields.device.value),
+        )
+
+    return ask
