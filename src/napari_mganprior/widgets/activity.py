@@ -9,6 +9,7 @@ from napari_mganprior.runs import Progress, RunController, RunState
 __all__ = ["Activity"]
 
 _PARTS = 1000
+_LEAST = 20
 
 
 class Activity:
@@ -42,5 +43,8 @@ class Activity:
             self._bar = progress(total=_PARTS, desc=self._title, gui=True)
 
     def _on_progress(self, news: Progress) -> None:
-        if self._bar is not None:
-            self._bar.update(round(_PARTS * news.fraction) - self._bar.n)
+        if self._bar is None:
+            return
+        more = round(_PARTS * news.fraction) - self._bar.n
+        if more >= _LEAST:  # each update makes napari draw the whole window
+            self._bar.update(more)

@@ -44,7 +44,7 @@ class LossCurve(QWidget):
         self.update()
 
     def add(self, step: int, n_steps: int, loss: float, window: int) -> None:
-        """Add a point.
+        """Add a point; `update` draws it.
 
         Parameters
         ----------
@@ -63,7 +63,6 @@ class LossCurve(QWidget):
         if len(line) > _MOST_POINTS:
             del line[1:-1:2]
         self._n_steps = max(self._n_steps, n_steps)
-        self.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802  Qt's name
         """Ask for a low strip."""

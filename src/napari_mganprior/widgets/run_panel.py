@@ -20,6 +20,8 @@ from napari_mganprior.widgets.retry import RetryRow
 __all__ = ["RunPanel"]
 
 _POLL_MS = 100
+_DRAW_MS = 300
+"""A word that changes makes Qt draw the whole window anew, the picture included."""
 _BAR_STEPS = 1000
 _STATUS_LINES = 4
 
@@ -67,7 +69,8 @@ class RunPanel(QWidget):
         self.fold = QToolButton()
         self.drop_button = QToolButton()
         self.retry = RetryRow()
-        self._pace = Pace()
+        self._pace, self._told_pace = Pace(), ""
+        self._news: Progress | None = None  # not drawn yet
         self.status = _line(QLabel())
         self.status.setWordWrap(True)
         # Kept free also while there is nothing to say, so that the form does not jump.
@@ -78,6 +81,9 @@ class RunPanel(QWidget):
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
         self._timer.timeout.connect(controller.poll)
+        self._draw_timer = QTimer(self)
+        self._draw_timer.setInterval(_DRAW_MS)
+        self._draw_timer.timeout.connect(self._draw)
         self.run_button.clicked.connect(self._ask_for_run)
         self.pause_button.clicked.connect(self._pause_or_resume)
         self.stop_button.clicked.connect(controller.stop)
@@ -174,6 +180,7 @@ class RunPanel(QWidget):
     def _show_state(self, state: RunState) -> None:
         if state is RunState.IDLE:
             self._timer.stop()
+            self._news = None
         else:
             self._timer.start()
         if state is RunState.LOADING:
@@ -212,15 +219,29 @@ class RunPanel(QWidget):
         self.cancel_button.setEnabled(state is not RunState.IDLE)
 
     def _show_progress(self, progress: Progress) -> None:
+        self._told_pace = self._pace.tell(progress)
+        self.curve.add(progress.index, progress.n_steps, progress.loss, progress.window)
+        self._news = progress
+        if not self._draw_timer.isActive():
+            self._draw()
+            self._draw_timer.start()
+
+    def _draw(self) -> None:
+        progress, self._news = self._news, None
+        if progress is None:
+            self._draw_timer.stop()
+            return
         self.bar.setValue(round(_BAR_STEPS * progress.fraction))
         parts = [f"step {progress.index} of {progress.n_steps}", f"loss {progress.loss:.3g}"]
         if progress.n_windows > 1:
             parts.insert(0, f"window {progress.window} of {progress.n_windows}")
+        if progress.n_planes > 1:
+            parts.insert(0, f"plane {progress.plane} of {progress.n_planes}")
         if progress.remaining is not None:
             parts.append(f"{tell_duration(progress.remaining)} left")
         self.numbers.setText(" · ".join(parts))
-        self.pace.setText(" · ".join(filter(None, (self._pace.tell(progress), tell_memory()))))
-        self.curve.add(progress.index, progress.n_steps, progress.loss, progress.window)
+        self.pace.setText(" · ".join(filter(None, (self._told_pace, tell_memory()))))
+        self.curve.update()
 
 
 def _line(label: QLabel) -> QLabel:
