@@ -1,0 +1,1 @@
+"""Other people's generators: read safely, recognised, checked, turned into priors of ours."""
