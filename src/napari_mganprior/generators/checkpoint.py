@@ -21,6 +21,8 @@ from napari_mganprior.errors import PriorError
 from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.base import SplitGenerator
 from napari_mganprior.generators.pggan import PGGANDiscriminator, PGGANGenerator
+from napari_mganprior.generators.stylegan import StyleGANGenerator
+from napari_mganprior.generators.stylegan2 import StyleGAN2Generator
 
 __all__ = ["HEADER_KEY", "LoadedPrior", "PriorCard", "load_prior", "read_card", "save_prior"]
 
@@ -28,6 +30,8 @@ HEADER_KEY = "napari-mganprior"
 _FORMAT = 1
 _ARCHITECTURES: dict[str, tuple[type[SplitGenerator], type[nn.Module] | None]] = {
     "pggan": (PGGANGenerator, PGGANDiscriminator),
+    "stylegan": (StyleGANGenerator, None),
+    "stylegan2": (StyleGAN2Generator, None),
 }
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LARGEST_HEADER = 16 * 1024 * 1024
@@ -43,7 +47,7 @@ class PriorCard:
     name : str
         Short name, as shown in lists.
     architecture : str
-        Name of the network family, ``"pggan"``.
+        Name of the network family, ``"pggan"``, ``"stylegan"``, ``"stylegan2"``.
     generator, discriminator : dict
         Keywords that build the networks again; an empty dict means there is none.
     domain : str
