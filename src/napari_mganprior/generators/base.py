@@ -92,7 +92,7 @@ class SplitGenerator(nn.Module, ABC):
     def spec(self) -> dict[str, Any]:
         """Everything needed to build this network again, as JSON-able keywords."""
 
-    def fold_scales(self) -> None:  # noqa: B027  (most architectures have none)
+    def fold_scales(self) -> None:
         """Turn run-time scales of the weights into plain weights, where there are any."""
 
     def forward(self, z: Tensor) -> Tensor:

@@ -100,8 +100,8 @@ class Foreign:
         ``"config"``
             Of a ``config.json`` beside the file (or ``NAME-config.json`` beside
             ``NAME-pytorch_model.bin``).
-        ``"model_config"`` (Keras)
-            The model's own JSON.
+        ``"model_config"``, ``"layer_names"`` (Keras)
+            The model's own JSON; the layers' names in order.
         ``"metadata"`` (safetensors)
             The header's strings.
     source : str

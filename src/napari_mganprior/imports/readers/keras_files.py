@@ -24,6 +24,7 @@ __all__ = ["HDF5_MAGIC", "read_keras"]
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _WANTED = "a whole Keras file with its weights inside"
 _WEIGHTS = "model_weights"
+_NAMES = "layer_names"
 _FACTS = ("model_config", "keras_version", "backend")
 _LONGEST_FACT = 16 * 1024**2  # bytes
 _SLACK = 1024**2  # bytes that a packed array may grow to
@@ -63,6 +64,9 @@ def read_keras(path: Path, *, source: str, limits: Limits) -> Foreign:
             held = int(limits.ratio * path.stat().st_size) + _SLACK
             budget = Budget(source, limits, held)
             tensors = dict(_tensors(file, budget, source, limits))
+            # only now is it known that no group lies in another file
+            if names := _layer_names(file.get(_WEIGHTS, file), source):
+                meta["layer_names"] = names
     # h5py passes on whatever goes wrong in the C library under many names
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         if isinstance(error, ImportRefused):
@@ -136,6 +140,19 @@ def _tensor(
     array = np.ascontiguousarray(dataset[()], dtype=dataset.dtype.newbyteorder("<"))
     data = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
     return tensor_from(data, kind, list(dataset.shape), name=name, budget=budget)
+
+
+def _layer_names(group: "h5py.Group", source: str) -> list[str]:
+    """Return the layers' names in the model's order, which groups do not keep."""
+    if _NAMES not in group.attrs:
+        return []
+    identifier = group.attrs.get_id(_NAMES)
+    if len(identifier.shape) != 1 or identifier.get_storage_size() > _LONGEST_FACT:
+        raise refusal(source, f"has odd {_NAMES}", wanted=_WANTED)
+    values = (
+        v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in group.attrs[_NAMES]
+    )
+    return [value for value in values if isinstance(value, str) and value.isprintable()]
 
 
 def _fact(file: "h5py.File", name: str, source: str) -> Any:

@@ -7,6 +7,7 @@ code; whatever has another name stays a record and is looked through for tensors
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from napari_mganprior.imports.base import Limits
@@ -147,7 +148,14 @@ class _Walk:
             keys = ("static_kwargs", "build_func_name", "name", "version")
             facts = self.plain({key: state.get(key) for key in keys})
             self.describe(path, _class(value), facts, known=True)
-            return [*_pairs(state["variables"]), *_table(state.get("components"))]
+            variables = _pairs(state["variables"])
+            for name, child in variables:  # a single number is a variable like all others
+                number = self.number(child) if isinstance(child, Record) else _NOTHING
+                if isinstance(number, int | float):
+                    full = f"{path}.{name}" if path else name
+                    self.budget.charge(full, 1, 1)
+                    self.found.tensors[full] = torch.tensor(float(number))
+            return [*variables, *_table(state.get("components"))]
         return _table(value)
 
     def describe(self, path: str, name: str, facts: Any, *, known: bool = False) -> None:
