@@ -5,7 +5,8 @@ import torch
 
 from napari_mganprior.arrays import seeded
 from napari_mganprior.errors import SettingsError
-from napari_mganprior.generators.base import Features, StyleGenerator
+from napari_mganprior.generators.base import Features
+from napari_mganprior.generators.style import StyleGenerator
 from napari_mganprior.generators.stylegan import StyleGANGenerator
 from napari_mganprior.generators.stylegan2 import StyleGAN2Generator
 from napari_mganprior.inversion.codes import Codes, compose, normalised
