@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from napari_mganprior.errors import PriorError
 from napari_mganprior.generators.base import Dense, Features, SplitGenerator, codes_on_sphere
 
-__all__ = ["StyleGenerator"]
+__all__ = ["StyleGenerator", "blur"]
 
 _SLOPE = 0.2
 _EPS = 1e-8
@@ -217,6 +217,26 @@ class StyleGenerator(SplitGenerator):
                 f"Got cut {layer}; this generator has cuts 0 to {self.n_layers}. "
                 "Choose one of those."
             )
+
+
+def blur(x: Tensor, size: int, centre: float) -> Tensor:
+    """Blur maps with the outer product of (1, centre, .., 1) / sum, zeros around them.
+
+    Parameters
+    ----------
+    x : Tensor
+        Maps, (B, C, H, W).
+    size : int
+        Length of the kernel: 3 keeps a map's size, 4 makes it 1 smaller.
+    centre : float
+        What stands between the two ones.
+    """
+    channels = x.shape[1]
+    row = x.new_ones(size)  # made where it is needed: nothing to move between devices
+    row[1:-1] = centre
+    row = row / row.sum()
+    kernel = torch.outer(row, row).expand(channels, 1, -1, -1)
+    return F.conv2d(x, kernel, padding=1, groups=channels)
 
 
 def _check_style_spec(
