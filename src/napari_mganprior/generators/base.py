@@ -50,6 +50,11 @@ class SplitGenerator(nn.Module, ABC):
     n_layers: int
     """Number of blocks; cuts are 0 (the code itself) .. n_layers."""
 
+    @property
+    def code_radius(self) -> float:
+        """Length of a code: that of the codes it was trained on, sqrt(D) for N(0, 1)."""
+        return float(self.code_dim**0.5)
+
     @abstractmethod
     def head(self, z: Tensor, layer: int) -> Features:
         """Draw features G1(z) at a cut.
@@ -99,7 +104,7 @@ class SplitGenerator(nn.Module, ABC):
     def sample_codes(
         self, n: int, *, rng: torch.Generator, device: torch.device | str = "cpu"
     ) -> Tensor:
-        """Draw codes uniformly from the sphere of radius sqrt(D).
+        """Draw codes uniformly from the sphere of radius `code_radius`.
 
         Parameters
         ----------
@@ -116,6 +121,6 @@ class SplitGenerator(nn.Module, ABC):
             Codes, (n, D), float32.
         """
         z: Tensor = torch.randn(n, self.code_dim, generator=rng)
-        z = z * (self.code_dim**0.5 / torch.linalg.vector_norm(z, dim=1, keepdim=True))
+        z = z * (self.code_radius / torch.linalg.vector_norm(z, dim=1, keepdim=True))
         codes: Tensor = z.to(device)
         return codes

@@ -41,10 +41,10 @@ class Codes:
         alpha = flat[:, n_codes * code_dim :].reshape(batch, n_codes, -1)
         return cls(z, alpha)
 
-    def on_sphere(self) -> "Codes":
-        """Bring every code to length sqrt(D)."""
+    def on_sphere(self, radius: float) -> "Codes":
+        """Bring every code to a length, the generator's `code_radius`."""
         length = self.z.norm(dim=2, keepdim=True).clamp_min(1e-12)
-        return Codes(self.z * (self.z.shape[2] ** 0.5 / length), self.alpha)
+        return Codes(self.z * (radius / length), self.alpha)
 
 
 def compose(generator: SplitGenerator, codes: Codes, layer: int) -> Tensor:
@@ -65,7 +65,7 @@ def compose(generator: SplitGenerator, codes: Codes, layer: int) -> Tensor:
         Images, (B, image_channels, resolution, resolution).
     """
     batch, n_codes, code_dim = codes.z.shape
-    z = codes.on_sphere().z.reshape(batch * n_codes, code_dim)
+    z = codes.on_sphere(generator.code_radius).z.reshape(batch * n_codes, code_dim)
     features = generator.head(z, layer)  # maps (B * N, C_l, H_l, W_l)
     maps = features.map.unflatten(0, (batch, n_codes))
     composed = torch.einsum("bnc,bnchw->bchw", codes.alpha, maps)

@@ -205,7 +205,8 @@ def invert(
         if best is None:
             best = _Best(images * restarts, flat, image)
         best.update(active, error, flat, image, config.tolerance)
-        codes = Codes.from_flat(best.flat.clone(), config.n_codes, generator.code_dim).on_sphere()
+        found = Codes.from_flat(best.flat.clone(), config.n_codes, generator.code_dim)
+        codes = found.on_sphere(generator.code_radius)
         yield Step(
             index=index,
             n_steps=config.n_steps,
