@@ -97,6 +97,9 @@ class SplitGenerator(nn.Module, ABC):
     def spec(self) -> dict[str, Any]:
         """Everything needed to build this network again, as JSON-able keywords."""
 
+    def fold_scales(self) -> None:  # noqa: B027  (most architectures have none)
+        """Turn run-time scales of the weights into plain weights, where there are any."""
+
     def forward(self, z: Tensor) -> Tensor:
         """Draw images from codes (B, D)."""
         return self.tail(self.head(z, 0), 0)

@@ -26,8 +26,8 @@ __all__ = ["HEADER_KEY", "LoadedPrior", "PriorCard", "load_prior", "read_card", 
 
 HEADER_KEY = "napari-mganprior"
 _FORMAT = 1
-_ARCHITECTURES: dict[str, tuple[type[SplitGenerator], type[nn.Module]]] = {
-    "pggan": (PGGANGenerator, PGGANDiscriminator)
+_ARCHITECTURES: dict[str, tuple[type[SplitGenerator], type[nn.Module] | None]] = {
+    "pggan": (PGGANGenerator, PGGANDiscriminator),
 }
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LARGEST_HEADER = 16 * 1024 * 1024
@@ -275,11 +275,17 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> LoadedPrior
         )
     generator_class, discriminator_class = _ARCHITECTURES[card.architecture]
     generator = _build(path, generator_class, card.generator, tensors, "generator.")
-    discriminator = (
-        _build(path, discriminator_class, card.discriminator, tensors, "discriminator.")
-        if card.discriminator
-        else None
-    )
+    discriminator = None
+    if card.discriminator:
+        if discriminator_class is None:
+            raise PriorError(
+                f"Got a discriminator in {path.name}, a prior of architecture "
+                f"{card.architecture!r}, which has none here; wanted a generator only. "
+                f"{_WHAT_TO_DO}"
+            )
+        discriminator = _build(
+            path, discriminator_class, card.discriminator, tensors, "discriminator."
+        )
     for network in (generator, discriminator):
         if network is not None:
             network.fold_scales()
