@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from napari_mganprior.errors import PriorError
 from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.base import SplitGenerator
+from napari_mganprior.generators.dcgan import DCGANGenerator
+from napari_mganprior.generators.described import DescribedGenerator
 from napari_mganprior.generators.pggan import PGGANDiscriminator, PGGANGenerator
 
 __all__ = ["HEADER_KEY", "LoadedPrior", "PriorCard", "load_prior", "read_card", "save_prior"]
@@ -27,6 +29,8 @@ __all__ = ["HEADER_KEY", "LoadedPrior", "PriorCard", "load_prior", "read_card", 
 HEADER_KEY = "napari-mganprior"
 _FORMAT = 1
 _ARCHITECTURES: dict[str, tuple[type[SplitGenerator], type[nn.Module] | None]] = {
+    "dcgan": (DCGANGenerator, None),
+    "described": (DescribedGenerator, None),
     "pggan": (PGGANGenerator, PGGANDiscriminator),
 }
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
