@@ -2,10 +2,16 @@
 
 from napari_mganprior.imports.adapters.dcgan import DCGANAdapter
 from napari_mganprior.imports.adapters.described import DescribedAdapter
+from napari_mganprior.imports.adapters.pggan import PGGANAdapter
+from napari_mganprior.imports.adapters.pggan_tf import PGGANTensorFlowAdapter
+from napari_mganprior.imports.adapters.pggan_zoo import PGGANZooAdapter
 from napari_mganprior.imports.base import Adapter
 
 ADAPTERS: tuple[Adapter, ...] = (
     # one line an adapter
+    PGGANAdapter(),
+    PGGANZooAdapter(),
+    PGGANTensorFlowAdapter(),
     DCGANAdapter(),
     DescribedAdapter(),
 )
