@@ -23,6 +23,8 @@ from napari_mganprior.generators.base import SplitGenerator
 from napari_mganprior.generators.dcgan import DCGANGenerator
 from napari_mganprior.generators.described import DescribedGenerator
 from napari_mganprior.generators.pggan import PGGANDiscriminator, PGGANGenerator
+from napari_mganprior.generators.stylegan import StyleGANGenerator
+from napari_mganprior.generators.stylegan2 import StyleGAN2Generator
 
 __all__ = ["HEADER_KEY", "LoadedPrior", "PriorCard", "load_prior", "read_card", "save_prior"]
 
@@ -32,6 +34,8 @@ _ARCHITECTURES: dict[str, tuple[type[SplitGenerator], type[nn.Module] | None]] =
     "dcgan": (DCGANGenerator, None),
     "described": (DescribedGenerator, None),
     "pggan": (PGGANGenerator, PGGANDiscriminator),
+    "stylegan": (StyleGANGenerator, None),
+    "stylegan2": (StyleGAN2Generator, None),
 }
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LARGEST_HEADER = 16 * 1024 * 1024
@@ -47,7 +51,7 @@ class PriorCard:
     name : str
         Short name, as shown in lists.
     architecture : str
-        Name of the network family, ``"pggan"``.
+        Name of the network family, ``"pggan"``, ``"stylegan"``, ``"stylegan2"``.
     generator, discriminator : dict
         Keywords that build the networks again; an empty dict means there is none.
     domain : str
