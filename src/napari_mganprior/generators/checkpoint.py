@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from napari_mganprior.errors import PriorError
 from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.base import SplitGenerator
+from napari_mganprior.generators.biggan import BigGANDeepGenerator, BigGANGenerator
 from napari_mganprior.generators.dcgan import DCGANGenerator
 from napari_mganprior.generators.described import DescribedGenerator
 from napari_mganprior.generators.pggan import PGGANDiscriminator, PGGANGenerator
@@ -31,6 +32,8 @@ __all__ = ["HEADER_KEY", "LoadedPrior", "PriorCard", "load_prior", "read_card", 
 HEADER_KEY = "napari-mganprior"
 _FORMAT = 1
 _ARCHITECTURES: dict[str, tuple[type[SplitGenerator], type[nn.Module] | None]] = {
+    "biggan": (BigGANGenerator, None),
+    "biggan-deep": (BigGANDeepGenerator, None),
     "dcgan": (DCGANGenerator, None),
     "described": (DescribedGenerator, None),
     "pggan": (PGGANGenerator, PGGANDiscriminator),

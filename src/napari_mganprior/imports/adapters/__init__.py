@@ -1,5 +1,7 @@
 """Published layouts, in the order in which they are tried."""
 
+from napari_mganprior.imports.adapters.biggan import BigGANAdapter
+from napari_mganprior.imports.adapters.biggan_deep import BigGANDeepAdapter
 from napari_mganprior.imports.adapters.dcgan import DCGANAdapter
 from napari_mganprior.imports.adapters.described import DescribedAdapter
 from napari_mganprior.imports.adapters.pggan import PGGANAdapter
@@ -12,6 +14,8 @@ ADAPTERS: tuple[Adapter, ...] = (
     PGGANAdapter(),
     PGGANZooAdapter(),
     PGGANTensorFlowAdapter(),
+    BigGANDeepAdapter(),
+    BigGANAdapter(),
     DCGANAdapter(),
     DescribedAdapter(),
 )
