@@ -82,7 +82,8 @@ class _Block(nn.Module):
         h = self.conv[0](_up(_modulated(x, self.modulate[0], style)))
         h = self.conv[1](_modulated(h, self.modulate[1], style))
         short: Tensor = self.shortcut(x)  # before enlarging, which a 1x1 kernel does not notice
-        return h + _up(short)
+        total: Tensor = h + _up(short)
+        return total
 
 
 class _DeepBlock(nn.Module):

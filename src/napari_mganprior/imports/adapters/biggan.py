@@ -37,6 +37,7 @@ def chosen_class(options: Mapping[str, Any], classes: int, source: str) -> int:
 
 
 def chosen_truncation(options: Mapping[str, Any], default: float, source: str) -> float:
+    """Return the truncation that was asked for."""
     value = options.get("truncation", default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise ImportRefused(

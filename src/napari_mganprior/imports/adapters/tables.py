@@ -1,4 +1,4 @@
-"""What the three layouts of PGGAN share: tables of a file's tensors and what becomes of them."""
+"""What adapters share: tables of a file's tensors and what becomes of them."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
