@@ -1,5 +1,6 @@
 """BigGAN and BigGAN-deep: built from their descriptions, drawn plainly, compared."""
 
+import itertools
 import math
 
 import pytest
@@ -73,7 +74,7 @@ def deep(draw):
     draw("embeddings.weight", EMBEDDING, CLASSES)
     normed("generator.gen_z", 16 * WIDTHS[0], condition)
     position = 0
-    for index, (before, width) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False)):
+    for index, (before, width) in enumerate(itertools.pairwise(WIDTHS)):
         if index == ATTENTION:
             name, position = f"generator.layers.{position}", position + 1
             normed(f"{name}.snconv1x1_theta", before // 8, before, 1, 1, bias=False)
@@ -264,7 +265,7 @@ def biggan(draw, *, hierarchical=True, shared=True, normed=True):
     if shared:
         draw("shared.weight", CLASSES, EMBEDDING)
     layer("linear", 16 * SIZES[0], chunk or 7)
-    for i, (before, width) in enumerate(zip(SIZES, SIZES[1:], strict=False)):
+    for i, (before, width) in enumerate(itertools.pairwise(SIZES)):
         name = f"blocks.{i}.0"
         layer(f"{name}.conv1", width, before, 3, 3)
         layer(f"{name}.conv2", width, width, 3, 3)
