@@ -5,9 +5,10 @@ import torch
 
 from napari_mganprior.arrays import seeded
 from napari_mganprior.errors import PriorError, SettingsError
-from napari_mganprior.generators.base import Features, StyleGenerator
+from napari_mganprior.generators.base import Features
 from napari_mganprior.generators.checkpoint import PriorCard, load_prior, save_prior
 from napari_mganprior.generators.pggan import PGGANGenerator
+from napari_mganprior.generators.style import StyleGenerator
 from napari_mganprior.generators.stylegan import StyleGANGenerator
 from napari_mganprior.generators.stylegan2 import StyleGAN2Generator
 

@@ -27,7 +27,15 @@ from napari_mganprior.generators.pggan import PGGANDiscriminator, PGGANGenerator
 from napari_mganprior.generators.stylegan import StyleGANGenerator
 from napari_mganprior.generators.stylegan2 import StyleGAN2Generator
 
-__all__ = ["HEADER_KEY", "LoadedPrior", "PriorCard", "load_prior", "read_card", "save_prior"]
+__all__ = [
+    "HEADER_KEY",
+    "LoadedPrior",
+    "PriorCard",
+    "build_networks",
+    "load_prior",
+    "read_card",
+    "save_prior",
+]
 
 HEADER_KEY = "napari-mganprior"
 _FORMAT = 1
@@ -272,6 +280,36 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> LoadedPrior
     with _open(path, data) as file:
         card = _card(path, file.metadata())
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    generator, discriminator = build_networks(path, card, tensors)
+    for network in (generator, discriminator):
+        if network is not None:
+            network.fold_scales()
+            network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return LoadedPrior(generator, discriminator, card, hashlib.sha256(data).hexdigest())
+
+
+def build_networks(path: Path, card: PriorCard, tensors: dict[str, Tensor]) -> tuple[Any, Any]:
+    """Build the networks that a card describes around their weights, and check every weight.
+
+    Parameters
+    ----------
+    path : Path
+        Where the weights come from, for messages.
+    card : PriorCard
+        What the networks are.
+    tensors : dict of Tensor
+        Named ``generator.*`` and ``discriminator.*``.
+
+    Returns
+    -------
+    SplitGenerator, nn.Module or None
+        With scales not folded, as `save_prior` wants them. They share memory with float32 tensors.
+
+    Raises
+    ------
+    PriorError
+        If the architecture is unknown, or the weights do not fit the networks.
+    """
     if card.architecture not in _ARCHITECTURES:
         raise PriorError(
             f"Got {path.name} of architecture {card.architecture!r}; this version knows "
@@ -297,11 +335,7 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> LoadedPrior
         discriminator = _build(
             path, discriminator_class, card.discriminator, tensors, "discriminator."
         )
-    for network in (generator, discriminator):
-        if network is not None:
-            network.fold_scales()
-            network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-    return LoadedPrior(generator, discriminator, card, hashlib.sha256(data).hexdigest())
+    return generator, discriminator
 
 
 def _read(path: Path) -> bytes:

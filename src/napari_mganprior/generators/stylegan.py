@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from napari_mganprior.generators.base import Dense, StyleGenerator
+from napari_mganprior.generators.base import Dense
+from napari_mganprior.generators.style import StyleGenerator
 
 __all__ = ["StyleGANGenerator"]
 

@@ -24,7 +24,14 @@ __all__ = [
 ]
 
 Kind = Literal[
-    "torch", "torch-legacy", "nvidia-pickle", "tf-pickle", "safetensors", "keras-h5", "npz"
+    "torch",
+    "torch-legacy",
+    "nvidia-pickle",
+    "tf-pickle",
+    "pickle",
+    "safetensors",
+    "keras-h5",
+    "npz",
 ]
 
 _NAMED = 6  # keys that a message names of each sort
@@ -46,12 +53,12 @@ class Limits:
         Tensors in the file.
     depth : int
         Nesting of tables in tables.
+    entries : int
+        Tables, lists, numbers and texts around the tensors, counted wherever they are referred to.
     ratio : float
-        Unpacked bytes to packed bytes of a zip archive's member.
+        Unpacked bytes to packed bytes of what is compressed; weights stay below 2.
     opcodes : int
         Instructions of a pickle.
-    pickle_bytes : int
-        Size of the pickle that describes a torch file's tensors.
     """
 
     file_bytes: int = 4 * 1024**3
@@ -59,9 +66,9 @@ class Limits:
     members: int = 20_000
     tensors: int = 20_000
     depth: int = 64
-    ratio: float = 200.0
-    opcodes: int = 5_000_000
-    pickle_bytes: int = 64 * 1024**2
+    entries: int = 200_000
+    ratio: float = 20.0
+    opcodes: int = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Foreign:
     ----------
     kind : str
         The format: ``"torch"`` (zip), ``"torch-legacy"`` (before torch 1.6), ``"nvidia-pickle"``,
-        ``"tf-pickle"``, ``"safetensors"``, ``"keras-h5"``, ``"npz"``.
+        ``"tf-pickle"``, ``"pickle"`` (any other), ``"safetensors"``, ``"keras-h5"``, ``"npz"``.
     tensors : dict
         float32 tensors on the CPU by name. Names of nested tables are joined with dots:
         ``"generator_smooth.layer0.conv.weight"``, ``"g_ema.convs.0.conv.weight"``,
@@ -93,8 +100,8 @@ class Foreign:
         ``"config"``
             Of a ``config.json`` beside the file (or ``NAME-config.json`` beside
             ``NAME-pytorch_model.bin``).
-        ``"model_config"`` (Keras)
-            The model's own JSON.
+        ``"model_config"``, ``"layer_names"`` (Keras)
+            The model's own JSON; the layers' names in order.
         ``"metadata"`` (safetensors)
             The header's strings.
     source : str
