@@ -169,13 +169,21 @@ class SplitGenerator(nn.Module, ABC):
         Tensor
             Codes, (n, D), float32.
         """
-        return codes_on_sphere(n, self.code_dim, self.code_radius, rng, device)
+        return codes_on_sphere(n, self.code_dim, rng, device, self.code_radius)
 
 
 def codes_on_sphere(
-    n: int, size: int, radius: float, rng: torch.Generator, device: torch.device | str
+    n: int,
+    size: int,
+    rng: torch.Generator,
+    device: torch.device | str,
+    radius: float | None = None,
 ) -> Tensor:
-    """Draw codes (n, size) uniformly from a sphere, on the CPU first."""
+    """Draw codes (n, size) uniformly from the sphere of radius sqrt(size), or of another.
+
+    They are drawn on the CPU first.
+    """
+    radius = size**0.5 if radius is None else radius
     z: Tensor = torch.randn(n, size, generator=rng)
     z = z * (radius / torch.linalg.vector_norm(z, dim=1, keepdim=True))
     codes: Tensor = z.to(device)
