@@ -323,7 +323,7 @@ class DescribedGenerator(SplitGenerator):
 def _build(index: int, layer: Mapping[str, Any], shape: Shape, *, channels_last: bool) -> Any:
     """Build a layer for maps of a shape."""
     kind = layer.get("kind")
-    if kind not in _ENTRIES:
+    if not isinstance(kind, str) or kind not in _ENTRIES:
         raise PriorError(
             f"Got layer {index} of kind {kind!r}; wanted one of {', '.join(KINDS)}. Correct it."
         )

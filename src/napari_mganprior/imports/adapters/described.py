@@ -118,7 +118,7 @@ class DescribedAdapter:
                 network = DescribedGenerator(**generator)
         except (PriorError, TypeError, ValueError, RuntimeError) as error:
             raise ImportRefused(
-                f"Got an architecture file that fits no network: {error}"
+                f"Got an architecture file for {foreign.source} that makes no network: {error}"
             ) from error
         shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
         found, ignored = _collect(foreign, names, _texts(description.get("ignore", [])))
