@@ -256,7 +256,7 @@ class DescribedGenerator(SplitGenerator):
             shape = made[-1].shape
             if isinstance(made[-1], _Weighted):
                 ends.append(index + 1)
-            elif ends and isinstance(made[-1], _Reshape) and ends[-1] == index:
+            elif ends and layer["kind"] == "reshape" and ends[-1] == index:
                 ends[-1] = index + 1
             shapes.append(shape)
         if shape != (image_channels, resolution, resolution) or not ends:
