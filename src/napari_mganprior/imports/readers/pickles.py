@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from napari_mganprior.imports.base import Limits
-from napari_mganprior.imports.readers.records import Global, Persistent, Record
-from napari_mganprior.imports.readers.refusal import UNSAFE, refusal
+from napari_mganprior.imports.readers.records import Global, Persistent, Record, is_dangerous
+from napari_mganprior.imports.readers.refusal import UNSAFE, refusal, shown
 
 __all__ = ["PickleReader"]
 
@@ -209,6 +209,10 @@ class _Machine:
         if not isinstance(name, str) or not isinstance(module, str):
             raise self.wrong("names a class by something that is no text")
         found = Global(module, name)
+        if is_dangerous(found):
+            raise self.wrong(
+                f"names {shown(found.path)}, which could run a program where it is opened", UNSAFE
+            )
         self.names.add(found.path)
         return found
 

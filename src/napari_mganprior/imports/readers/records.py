@@ -3,7 +3,35 @@
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Global", "Persistent", "Record"]
+__all__ = ["Global", "Persistent", "Record", "is_dangerous"]
+
+# Nothing is imported, whatever its name. These have no place in a network's file all the same; a
+# file that names one is meant to do harm where it is opened in the usual way.
+_DANGEROUS_MODULES = frozenset(
+    "_ctypes _pickle _posixsubprocess asyncio bdb cPickle cProfile codeop ctypes "
+    "distutils doctest ensurepip ftplib http httplib idlelib imp importlib linecache marshal "
+    "multiprocessing nt os pdb pickle pip pkgutil platform popen2 posix pty pydoc requests "
+    "runpy setuptools shelve shutil smtplib socket socketserver subprocess sys "
+    "telnetlib tempfile timeit urllib urllib2 venv webbrowser zipimport".split()
+)
+_DANGEROUS_NAMES = frozenset(
+    f"{module}.{name}"
+    for module in ("builtins", "__builtin__")
+    for name in (
+        "__build_class__ __import__ apply breakpoint compile delattr eval exec execfile exit file "
+        "globals input locals open quit raw_input reload setattr vars".split()
+    )
+) | {
+    "io.FileIO",
+    "io.open",
+    "numpy.load",
+    "numpy.testing._private.utils.runstring",
+    "torch.hub.load",
+    "torch.load",
+    "torch.serialization.load",
+    "types.CodeType",
+    "types.FunctionType",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +96,14 @@ class Record:
     def path(self) -> str:
         """Dotted name of the maker, empty if it has none."""
         return self.maker.path if isinstance(self.maker, Global) else ""
+
+
+def is_dangerous(wanted: Global) -> bool:
+    """Tell whether a name belongs to something that runs programs or reaches out.
+
+    >>> is_dangerous(Global("posix", "system"))
+    True
+    >>> is_dangerous(Global("collections", "OrderedDict"))
+    False
+    """
+    return wanted.module.split(".")[0] in _DANGEROUS_MODULES or wanted.path in _DANGEROUS_NAMES
