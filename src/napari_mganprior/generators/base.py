@@ -65,7 +65,12 @@ class SplitGenerator(nn.Module, ABC):
     """Spaces in which codes may live."""
 
     code_space: str = "z"
-    """The space in which `head` expects codes. In z they lie on the sphere of radius sqrt(D)."""
+    """The space in which `head` expects codes. In z they lie on a sphere (`code_radius`)."""
+
+    @property
+    def code_radius(self) -> float:
+        """Length of a code: that of the codes it was trained on, sqrt(D) for N(0, 1)."""
+        return float(self.code_dim**0.5)
 
     @abstractmethod
     def head(self, z: Tensor, layer: int) -> Features:
@@ -148,7 +153,7 @@ class SplitGenerator(nn.Module, ABC):
     def sample_codes(
         self, n: int, *, rng: torch.Generator, device: torch.device | str = "cpu"
     ) -> Tensor:
-        """Draw codes: uniformly from the sphere of radius sqrt(D), or what it is mapped to.
+        """Draw codes: uniformly from the sphere of radius `code_radius`, or what it is mapped to.
 
         Parameters
         ----------
@@ -164,13 +169,23 @@ class SplitGenerator(nn.Module, ABC):
         Tensor
             Codes, (n, D), float32.
         """
-        return codes_on_sphere(n, self.code_dim, rng, device)
+        return codes_on_sphere(n, self.code_dim, rng, device, self.code_radius)
 
 
-def codes_on_sphere(n: int, size: int, rng: torch.Generator, device: torch.device | str) -> Tensor:
-    """Draw codes (n, size) uniformly from the sphere of radius sqrt(size), on the CPU first."""
+def codes_on_sphere(
+    n: int,
+    size: int,
+    rng: torch.Generator,
+    device: torch.device | str,
+    radius: float | None = None,
+) -> Tensor:
+    """Draw codes (n, size) uniformly from the sphere of radius sqrt(size), or of another.
+
+    They are drawn on the CPU first.
+    """
+    radius = size**0.5 if radius is None else radius
     z: Tensor = torch.randn(n, size, generator=rng)
-    z = z * (size**0.5 / torch.linalg.vector_norm(z, dim=1, keepdim=True))
+    z = z * (radius / torch.linalg.vector_norm(z, dim=1, keepdim=True))
     codes: Tensor = z.to(device)
     return codes
 

@@ -20,6 +20,9 @@ from torch import Tensor, nn
 from napari_mganprior.errors import PriorError
 from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.base import SplitGenerator
+from napari_mganprior.generators.biggan import BigGANDeepGenerator, BigGANGenerator
+from napari_mganprior.generators.dcgan import DCGANGenerator
+from napari_mganprior.generators.described import DescribedGenerator
 from napari_mganprior.generators.pggan import PGGANDiscriminator, PGGANGenerator
 from napari_mganprior.generators.stylegan import StyleGANGenerator
 from napari_mganprior.generators.stylegan2 import StyleGAN2Generator
@@ -37,6 +40,10 @@ __all__ = [
 HEADER_KEY = "napari-mganprior"
 _FORMAT = 1
 _ARCHITECTURES: dict[str, tuple[type[SplitGenerator], type[nn.Module] | None]] = {
+    "biggan": (BigGANGenerator, None),
+    "biggan-deep": (BigGANDeepGenerator, None),
+    "dcgan": (DCGANGenerator, None),
+    "described": (DescribedGenerator, None),
     "pggan": (PGGANGenerator, PGGANDiscriminator),
     "stylegan": (StyleGANGenerator, None),
     "stylegan2": (StyleGAN2Generator, None),

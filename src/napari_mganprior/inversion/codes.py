@@ -66,16 +66,16 @@ class Codes:
         noise = None if self.noise is None else change(self.noise)
         return Codes(change(self.z), change(self.alpha), beta, noise)
 
-    def on_sphere(self) -> "Codes":
-        """Bring every code to length sqrt(D)."""
+    def on_sphere(self, radius: float) -> "Codes":
+        """Bring every code to a length, the generator's `code_radius`."""
         length = self.z.norm(dim=2, keepdim=True).clamp_min(1e-12)
-        return replace(self, z=self.z * (self.z.shape[2] ** 0.5 / length))
+        return replace(self, z=self.z * (radius / length))
 
 
 def normalised(generator: SplitGenerator, codes: Codes) -> Codes:
     """Bring to a fixed length what only has a direction: codes in z, and noise."""
     if generator.code_space == "z":
-        codes = codes.on_sphere()
+        codes = codes.on_sphere(generator.code_radius)
     if codes.noise is not None:
         length = codes.noise.norm(dim=1, keepdim=True).clamp_min(1e-12)
         codes = replace(codes, noise=codes.noise * (codes.noise.shape[1] ** 0.5 / length))
