@@ -111,12 +111,12 @@ def check_prior(prior: LoadedPrior, image: NDArray[Any]) -> None:
 
 
 def check_cut(config: InversionConfig, prior: LoadedPrior) -> None:
-    """Check that a prior can be cut where the settings say.
+    """Check that a prior can be cut, and its codes live, where the settings say.
 
     Raises
     ------
     SettingsError
-        If it has fewer layers.
+        If it has fewer layers, other code spaces, or no noise inputs to search.
     """
     n_layers = prior.generator.n_layers
     for name in ("layer", "fine_layer"):
@@ -125,6 +125,12 @@ def check_cut(config: InversionConfig, prior: LoadedPrior) -> None:
                 f"Got {name} {getattr(config, name)} for the prior {prior.card.name!r}, which has "
                 f"cuts 0 to {n_layers}; wanted one of those. Choose a smaller {name}."
             )
+    prior.generator.in_space(config.code_space)
+    if config.optimise_noise and prior.generator.noise_above(0).numel() == 0:
+        raise SettingsError(
+            f"Got optimise_noise for the prior {prior.card.name!r}, whose generator has no noise "
+            "inputs; wanted a style generator. Set it to False, or choose another prior."
+        )
     if config.feature_weight > 0 and prior.discriminator is None:
         raise SettingsError(
             f"Got feature_weight {config.feature_weight} for the prior {prior.card.name!r}, which "

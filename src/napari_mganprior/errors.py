@@ -9,6 +9,7 @@ __all__ = [
     "ComputeError",
     "DeviceError",
     "ImageError",
+    "ImportRefused",
     "MGANPriorError",
     "MaskError",
     "OutOfMemoryError",
@@ -37,6 +38,10 @@ class SettingsError(MGANPriorError, ValueError):
 
 class PriorError(MGANPriorError, ValueError):
     """A prior is missing, damaged, or does not fit the image."""
+
+
+class ImportRefused(PriorError):  # noqa: N818  it is no fault, it is an answer
+    """A foreign file is not taken over: unsafe, damaged, or of an unknown layout."""
 
 
 class DeviceError(MGANPriorError, ValueError):

@@ -12,10 +12,9 @@ from PIL import Image
 from napari_mganprior.arrays import seeded
 from napari_mganprior.errors import StorageError
 from napari_mganprior.generators.checkpoint import read_card
+from napari_mganprior.priors.grid import contact_sheet, draw_samples
 from napari_mganprior.training.card import (
     CardText,
-    contact_sheet,
-    draw_samples,
     measure,
     nearest_crops,
     publish_prior,

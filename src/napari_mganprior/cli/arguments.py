@@ -121,14 +121,55 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def _add_priors(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("priors", help="list the priors, or tell about one")
+    parser = commands.add_parser("priors", help="list, import and remove priors, or tell about one")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="all priors, bundled and your own")
     listing.set_defaults(action="list")
     info = actions.add_parser("info", help="everything about one prior")
     info.add_argument("prior", metavar="NAME", help="a prior's name, or a .safetensors file")
     info.set_defaults(action="info")
-    parser.set_defaults(module="priors", when_stopped="")
+    _add_import(actions)
+    removing = actions.add_parser("remove", help="delete one of your own priors")
+    removing.add_argument("prior", metavar="NAME", help="its name, as `priors list` shows it")
+    removing.set_defaults(action="remove")
+    where = actions.add_parser("path", help="print your own priors' folder, or a prior's file")
+    where.add_argument("prior", nargs="?", metavar="NAME", help="a prior's name")
+    where.set_defaults(action="path")
+    parser.set_defaults(module="priors", when_stopped="Nothing was changed.")
+
+
+def _add_import(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = actions.add_parser(
+        "import",
+        help="make a prior from somebody else's generator",
+        description="Read a checkpoint without running anything in it, recognise the network, "
+        "check every weight, draw samples, and write a prior and a picture of the samples into "
+        "the folder of your own priors.",
+    )
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="torch, NVIDIA .pkl, safetensors, .npz, Keras .h5"
+    )
+    parser.add_argument("--name", help="name of the prior (default: that of the file)")
+    parser.add_argument(
+        "--architecture",
+        metavar="ARCH",
+        help="layout of the file, or an architecture file (.json) that describes the network; "
+        "recognised if left out",
+    )
+    parser.add_argument(
+        "--class", type=int, dest="number", metavar="N", help="class of a conditional generator"
+    )
+    parser.add_argument(
+        "--truncation",
+        type=float,
+        metavar="T",
+        help="draw codes nearer to the mean: above 0, 1 at most",
+    )
+    parser.add_argument("--domain", default="", help="what the images show, in words")
+    parser.add_argument("--licence", default="", help="under which the weights may be used")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(action="import", when_stopped="Nothing was written.")
 
 
 def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -3,19 +3,77 @@
 import argparse
 import json
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from napari_mganprior.errors import PriorError
-from napari_mganprior.priors import prior_names, read_entry, user_folder
+from napari_mganprior.priors import (
+    find_prior,
+    prior_names,
+    read_entry,
+    remove_prior,
+    user_folder,
+)
 
 __all__ = ["run"]
 
+_LONGEST_DESCRIPTION = 1024**2  # bytes
+
 
 def run(args: argparse.Namespace) -> None:
-    """List the priors, or tell about one."""
+    """List, import or remove priors, or tell about one."""
     if args.action == "info":
         _print_info(args.prior)
+    elif args.action == "import":
+        _import(args)
+    elif args.action == "remove":
+        for path in remove_prior(args.prior):
+            print(f"removed {path}")
+    elif args.action == "path":
+        print(user_folder() if args.prior is None else find_prior(args.prior))
     else:
         _print_list()
+
+
+def _import(args: argparse.Namespace) -> None:
+    from napari_mganprior.cli.progress import follow
+    from napari_mganprior.imports import import_steps
+
+    architecture = args.architecture
+    asked = {"class": args.number, "truncation": args.truncation}
+    options: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+    if architecture is not None and architecture.lower().endswith(".json"):
+        options["description"] = _read_description(Path(architecture))
+        architecture = "described"
+    steps = import_steps(
+        args.file,
+        name=args.name,
+        architecture=architecture,
+        options=options,
+        domain=args.domain,
+        licence=args.licence,
+        overwrite=args.overwrite,
+    )
+    for step in follow(
+        steps, lambda step: (step.index, step.n_steps, step.doing), unit="step", quiet=args.quiet
+    ):
+        entry = step.entry
+    assert entry is not None
+    _print_info(entry.name)
+    print(f"\nSamples: {entry.path.with_name(f'{entry.path.stem}_grid.png')}")
+    print(f"Use it with --prior {entry.name}")
+
+
+def _read_description(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _LONGEST_DESCRIPTION:
+            raise ValueError("too long")
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise PriorError(
+            f"Could not read the architecture file {path} ({error}); wanted a JSON file. Correct "
+            "it, or choose another."
+        ) from error
 
 
 def _print_list() -> None:

@@ -4,8 +4,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from napari_mganprior.errors import SettingsError, StorageError
-from napari_mganprior.priors import user_folder
+from napari_mganprior.errors import StorageError
+from napari_mganprior.priors import check_prior_name, user_folder
 
 if TYPE_CHECKING:
     from napari_mganprior.training.card import CardText
@@ -15,11 +15,7 @@ __all__ = ["run"]
 
 def run(args: argparse.Namespace) -> None:
     """Train, or go on training, and write the prior."""
-    if args.name != args.name.strip() or not args.name or set(args.name) & set('/\\:*?"<>|'):
-        raise SettingsError(
-            f"Got the name {args.name!r}; wanted one that can be a file's name. Use letters, "
-            "digits and dashes."
-        )
+    check_prior_name(args.name)
     prior_path = args.output / f"{args.name}.safetensors"
     if prior_path.exists() and not args.overwrite:
         raise StorageError(

@@ -20,14 +20,33 @@ from torch import Tensor, nn
 from napari_mganprior.errors import PriorError
 from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.base import SplitGenerator
+from napari_mganprior.generators.biggan import BigGANDeepGenerator, BigGANGenerator
+from napari_mganprior.generators.dcgan import DCGANGenerator
+from napari_mganprior.generators.described import DescribedGenerator
 from napari_mganprior.generators.pggan import PGGANDiscriminator, PGGANGenerator
+from napari_mganprior.generators.stylegan import StyleGANGenerator
+from napari_mganprior.generators.stylegan2 import StyleGAN2Generator
 
-__all__ = ["HEADER_KEY", "LoadedPrior", "PriorCard", "load_prior", "read_card", "save_prior"]
+__all__ = [
+    "HEADER_KEY",
+    "LoadedPrior",
+    "PriorCard",
+    "build_networks",
+    "load_prior",
+    "read_card",
+    "save_prior",
+]
 
 HEADER_KEY = "napari-mganprior"
 _FORMAT = 1
-_ARCHITECTURES: dict[str, tuple[type[SplitGenerator], type[nn.Module]]] = {
-    "pggan": (PGGANGenerator, PGGANDiscriminator)
+_ARCHITECTURES: dict[str, tuple[type[SplitGenerator], type[nn.Module] | None]] = {
+    "biggan": (BigGANGenerator, None),
+    "biggan-deep": (BigGANDeepGenerator, None),
+    "dcgan": (DCGANGenerator, None),
+    "described": (DescribedGenerator, None),
+    "pggan": (PGGANGenerator, PGGANDiscriminator),
+    "stylegan": (StyleGANGenerator, None),
+    "stylegan2": (StyleGAN2Generator, None),
 }
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LARGEST_HEADER = 16 * 1024 * 1024
@@ -43,7 +62,7 @@ class PriorCard:
     name : str
         Short name, as shown in lists.
     architecture : str
-        Name of the network family, ``"pggan"``.
+        Name of the network family, ``"pggan"``, ``"stylegan"``, ``"stylegan2"``.
     generator, discriminator : dict
         Keywords that build the networks again; an empty dict means there is none.
     domain : str
@@ -261,6 +280,36 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> LoadedPrior
     with _open(path, data) as file:
         card = _card(path, file.metadata())
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    generator, discriminator = build_networks(path, card, tensors)
+    for network in (generator, discriminator):
+        if network is not None:
+            network.fold_scales()
+            network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return LoadedPrior(generator, discriminator, card, hashlib.sha256(data).hexdigest())
+
+
+def build_networks(path: Path, card: PriorCard, tensors: dict[str, Tensor]) -> tuple[Any, Any]:
+    """Build the networks that a card describes around their weights, and check every weight.
+
+    Parameters
+    ----------
+    path : Path
+        Where the weights come from, for messages.
+    card : PriorCard
+        What the networks are.
+    tensors : dict of Tensor
+        Named ``generator.*`` and ``discriminator.*``.
+
+    Returns
+    -------
+    SplitGenerator, nn.Module or None
+        With scales not folded, as `save_prior` wants them. They share memory with float32 tensors.
+
+    Raises
+    ------
+    PriorError
+        If the architecture is unknown, or the weights do not fit the networks.
+    """
     if card.architecture not in _ARCHITECTURES:
         raise PriorError(
             f"Got {path.name} of architecture {card.architecture!r}; this version knows "
@@ -275,16 +324,18 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> LoadedPrior
         )
     generator_class, discriminator_class = _ARCHITECTURES[card.architecture]
     generator = _build(path, generator_class, card.generator, tensors, "generator.")
-    discriminator = (
-        _build(path, discriminator_class, card.discriminator, tensors, "discriminator.")
-        if card.discriminator
-        else None
-    )
-    for network in (generator, discriminator):
-        if network is not None:
-            network.fold_scales()
-            network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-    return LoadedPrior(generator, discriminator, card, hashlib.sha256(data).hexdigest())
+    discriminator = None
+    if card.discriminator:
+        if discriminator_class is None:
+            raise PriorError(
+                f"Got a discriminator in {path.name}, a prior of architecture "
+                f"{card.architecture!r}, which has none here; wanted a generator only. "
+                f"{_WHAT_TO_DO}"
+            )
+        discriminator = _build(
+            path, discriminator_class, card.discriminator, tensors, "discriminator."
+        )
+    return generator, discriminator
 
 
 def _read(path: Path) -> bytes:

@@ -20,6 +20,7 @@ from napari_mganprior.generators.base import Features, SplitGenerator
 __all__ = ["PGGANDiscriminator", "PGGANGenerator"]
 
 _SLOPE = 0.2
+_FORMS = ("residual", "plain", "fused")
 _EPS = 1e-8
 
 
@@ -48,6 +49,17 @@ class _ScaledConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight if self.scale == 1.0 else self.weight * self.scale
         return F.conv2d(x, weight, self.bias, padding=self.padding)
+
+
+class _ScaledStart(_ScaledConv):
+    """The first block as a dense layer has it: one bias a channel and position."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(c_in, c_out, 4, padding=3, gain=sqrt(2))
+        self.bias = nn.Parameter(torch.zeros(c_out, 4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.scale, padding=self.padding) + self.bias
 
 
 def _pixel_norm(x: Tensor) -> Tensor:
@@ -97,17 +109,32 @@ class PGGANGenerator(SplitGenerator):
         Length of a latent code.
     image_channels : int
         1 (grey) or 3 (RGB).
+    position_bias : bool
+        Whether the first block has a bias for every position of its 4x4 map, as some published
+        networks have, in place of one a channel.
 
     Raises
     ------
     PriorError
         If resolution, widths or image_channels are out of range.
+
+    Notes
+    -----
+    Published networks put PixelNorm behind every block where it stands in front of every block
+    here. Both draw the same pictures. The cut lies in front of the norm here, so that a map
+    composed of several codes is normalised again before it goes on.
     """
 
     architecture = "pggan"
 
     def __init__(
-        self, *, resolution: int, widths: Sequence[int], code_dim: int, image_channels: int
+        self,
+        *,
+        resolution: int,
+        widths: Sequence[int],
+        code_dim: int,
+        image_channels: int,
+        position_bias: bool = False,
     ) -> None:
         super().__init__()
         scales = _n_scales(resolution, widths)
@@ -116,10 +143,13 @@ class PGGANGenerator(SplitGenerator):
         self.widths = tuple(int(w) for w in widths)
         self.code_dim = code_dim
         self.image_channels = image_channels
+        self.position_bias = position_bias
         self.n_layers = 2 * scales
 
         blocks: list[nn.Module] = [
-            _ScaledConv(code_dim, self.widths[0], 4, padding=3, gain=sqrt(2)),
+            _ScaledStart(code_dim, self.widths[0])
+            if position_bias
+            else _ScaledConv(code_dim, self.widths[0], 4, padding=3, gain=sqrt(2)),
             _ScaledConv(self.widths[0], self.widths[0], 3, padding=1, gain=sqrt(2)),
         ]
         for before, width in pairwise(self.widths):
@@ -142,12 +172,13 @@ class PGGANGenerator(SplitGenerator):
 
     def spec(self) -> dict[str, Any]:
         """Return the keywords of the constructor."""
-        return {
+        spec: dict[str, Any] = {
             "resolution": self.resolution,
             "widths": list(self.widths),
             "code_dim": self.code_dim,
             "image_channels": self.image_channels,
         }
+        return {**spec, "position_bias": True} if self.position_bias else spec
 
     def feature_shape(self, layer: int) -> tuple[int, int, int]:
         """Return (C_l, H_l, W_l): the code itself at 0, else the output of block ``layer - 1``."""
@@ -189,7 +220,7 @@ class PGGANGenerator(SplitGenerator):
 
 
 class PGGANDiscriminator(nn.Module):
-    """Residual discriminator with the generator's widths mirrored and a minibatch deviation map.
+    """Discriminator with the generator's widths mirrored and a minibatch deviation map.
 
     Its inner maps serve as a perceptual distance (Pan et al., "Exploiting Deep Generative
     Prior", ECCV 2020, https://doi.org/10.1007/978-3-030-58536-5_16).
@@ -198,12 +229,28 @@ class PGGANDiscriminator(nn.Module):
     ----------
     resolution, widths, image_channels
         As in `PGGANGenerator`.
+    form : {"residual", "plain", "fused"}
+        How a size is left behind: with a skip connection (ours), or as published without one,
+        halved after the activation (plain) or before bias and activation (fused).
     """
 
-    def __init__(self, *, resolution: int, widths: Sequence[int], image_channels: int) -> None:
+    def __init__(
+        self,
+        *,
+        resolution: int,
+        widths: Sequence[int],
+        image_channels: int,
+        form: str = "residual",
+    ) -> None:
         super().__init__()
         _n_scales(resolution, widths)
         _check_channels(image_channels)
+        if form not in _FORMS:
+            raise PriorError(
+                f"Got a discriminator of form {form!r}; wanted one of {', '.join(_FORMS)}. "
+                "Choose residual."
+            )
+        self.form = form
         self.resolution = resolution
         self.widths = tuple(int(w) for w in widths)
         self.image_channels = image_channels
@@ -216,7 +263,8 @@ class PGGANDiscriminator(nn.Module):
         for before, after in pairwise(down):
             self.first.append(_ScaledConv(before, before, 3, padding=1, gain=gain))
             self.second.append(_ScaledConv(before, after, 3, padding=1, gain=gain))
-            self.skip.append(_ScaledConv(before, after, 1, padding=0, gain=1.0))
+            if form == "residual":
+                self.skip.append(_ScaledConv(before, after, 1, padding=0, gain=1.0))
         self.last = _ScaledConv(down[-1] + 1, down[-1], 3, padding=1, gain=gain)
         self.dense = _ScaledConv(down[-1], down[-1], 4, padding=0, gain=gain)
         self.score = _ScaledConv(down[-1], 1, 1, padding=0, gain=1.0)
@@ -266,7 +314,11 @@ class PGGANDiscriminator(nn.Module):
 
     def _down(self, x: Tensor, index: int) -> Tensor:
         h = F.leaky_relu(self.first[index](x), _SLOPE)
+        if self.form == "fused":  # bias is the same before and after taking a mean
+            return F.leaky_relu(F.avg_pool2d(self.second[index](h), 2), _SLOPE)
         h = F.avg_pool2d(F.leaky_relu(self.second[index](h), _SLOPE), 2)
+        if self.form == "plain":
+            return h
         skip = self.skip[index](F.avg_pool2d(x, 2))
         total: Tensor = h + skip
         return total * sqrt(0.5)  # keeps the variance of a sum of two

@@ -5,10 +5,11 @@ from typing import Any
 
 from napari_mganprior.errors import SettingsError
 
-__all__ = ["PRECISIONS", "QUALITIES", "InversionConfig", "preset"]
+__all__ = ["CODE_SPACES", "PRECISIONS", "QUALITIES", "InversionConfig", "preset"]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 QUALITIES = ("fast", "balanced", "best")
+CODE_SPACES = ("z", "w", "w+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +59,13 @@ class InversionConfig:
         Numbers the networks compute in; codes, loss and optimiser stay in float32.
         ``"auto"`` takes bfloat16 where the device has instructions for it: 2-3 times faster,
         the same course of the loss.
+    code_space : {"z", "w", "w+"}
+        Where codes of style generators live: in z as they were trained, in w (one style for all
+        layers) or in w+ (a style for each layer), which fits more and knows less. Other
+        generators have z alone.
+    optimise_noise : bool
+        Whether the noise inputs above the cut are searched too, on a sphere as z is; for style
+        generators. They fit fine detail of what was measured and add nothing where it was not.
     """
 
     layer: int = 5
@@ -76,6 +84,8 @@ class InversionConfig:
     noise_level: float = 0.0
     history: int = 20
     precision: str = "auto"
+    code_space: str = "z"
+    optimise_noise: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -120,6 +130,15 @@ class InversionConfig:
             raise SettingsError(
                 f"Got precision = {self.precision!r}; wanted one of {', '.join(PRECISIONS)}. "
                 "Choose auto."
+            )
+        if self.code_space not in CODE_SPACES:
+            raise SettingsError(
+                f"Got code_space = {self.code_space!r}; wanted one of {', '.join(CODE_SPACES)}. "
+                "Choose z."
+            )
+        if not isinstance(self.optimise_noise, bool):
+            raise SettingsError(
+                f"Got optimise_noise = {self.optimise_noise!r}; wanted True or False. Choose False."
             )
 
     def smaller(self) -> "InversionConfig":

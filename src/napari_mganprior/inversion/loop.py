@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from napari_mganprior.arrays import network_dtype
 from napari_mganprior.generators.base import SplitGenerator
-from napari_mganprior.inversion.codes import Codes, compose
+from napari_mganprior.inversion.codes import Codes, compose, normalised
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.inversion.lbfgs import BatchedLBFGS
 from napari_mganprior.inversion.losses import FeatureDistance, mean_square
@@ -38,7 +38,7 @@ class Step:
     image : Tensor
         Best drawing of every search so far, (B, R, C, H, W).
     codes : Codes
-        Codes of those drawings: z (B, R, N, D), alpha (B, R, N, C_l).
+        Codes of those drawings: z (B, R, N, D), alpha (B, R, N, C_l), and likewise the rest.
     """
 
     index: int
@@ -62,7 +62,8 @@ class _Problem:
         rng: torch.Generator,
         discriminator: nn.Module | None,
     ) -> None:
-        self.generator, self.config = generator, config
+        self.generator, self.config = generator.in_space(config.code_space), config
+        self.noise = self.generator.noise_above(config.layer) if config.optimise_noise else None
         check = torch.zeros_like(weight)
         if config.held_out > 0:
             drawn = torch.rand(weight.shape, generator=rng).to(weight.device)
@@ -85,9 +86,8 @@ class _Problem:
     def evaluate(self, flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return loss (S,), gradient (S, P), error to choose by (S,), drawing (S, C, H, W)."""
         leaf = flat.detach().requires_grad_(True)
-        codes = Codes.from_flat(leaf, self.config.n_codes, self.generator.code_dim)
         with torch.enable_grad():
-            x = self.draw(codes)
+            x = self.draw(self.read(leaf))
             difference = self.operator(x) - self.y
             loss = mean_square(difference, self.fit)
             if self.features is not None:
@@ -99,6 +99,16 @@ class _Problem:
             held_out = mean_square(difference, self.check)
             error = torch.where(self.has_check, held_out, mean_square(difference, self.all))
         return loss.detach(), gradient, error, x.detach()
+
+    def read(self, flat: Tensor) -> Codes:
+        """Read the codes of rows (S, P)."""
+        return Codes.from_flat(
+            flat,
+            self.config.n_codes,
+            self.generator.code_dim,
+            self.generator.n_mixed(self.config.layer),
+            0 if self.noise is None else len(self.noise),
+        )
 
     def draw(self, codes: Codes) -> Tensor:
         """Draw the images of codes, in float32."""
@@ -177,13 +187,19 @@ def invert(
     discriminator : nn.Module, optional
         For the feature distance; needed if ``config.feature_weight > 0``.
     start : Codes, optional
-        Codes to begin at: z (B * R, N, D), alpha (B * R, N, C_l). They compete with the random
-        candidates of each search.
+        Codes to begin at: z (B * R, N, D), alpha (B * R, N, C_l), with beta and noise where the
+        generator and the settings ask for them. They compete with the random candidates of each
+        search.
 
     Yields
     ------
     Step
         One an evaluation, until every search has ended. Its tensors are copies.
+
+    Raises
+    ------
+    SettingsError
+        If the generator's codes cannot live in ``config.code_space``.
 
     Notes
     -----
@@ -205,17 +221,14 @@ def invert(
         if best is None:
             best = _Best(images * restarts, flat, image)
         best.update(active, error, flat, image, config.tolerance)
-        codes = Codes.from_flat(best.flat.clone(), config.n_codes, generator.code_dim).on_sphere()
+        codes = normalised(problem.generator, problem.read(best.flat.clone()))
         yield Step(
             index=index,
             n_steps=config.n_steps,
             loss=float(best.error.reshape(images, restarts).amin(dim=1).mean()),
             error=best.error.reshape(images, restarts).clone(),
             image=best.image.unflatten(0, (images, restarts)).clone(),
-            codes=Codes(
-                codes.z.unflatten(0, (images, restarts)),
-                codes.alpha.unflatten(0, (images, restarts)),
-            ),
+            codes=codes.each(lambda part: part.unflatten(0, (images, restarts))),
         )
         if problem.dtype == torch.bfloat16 and bool((best.idle[active] >= _STALLED).all()):
             # rounding hides what is still to be gained: finish in float32
@@ -259,8 +272,16 @@ def _random_starts(problem: _Problem, searches: int, rng: torch.Generator) -> It
     generator, config = problem.generator, problem.config
     device = problem.y.device
     channels = generator.feature_shape(config.layer)[0]
+    n_mixed = generator.n_mixed(config.layer)
     while True:
         z = generator.sample_codes(searches * config.n_codes, rng=rng, device=device)
         # alpha's scale is free where a PixelNorm follows; 1 / N keeps the map's size elsewhere
         alpha = torch.full((searches, config.n_codes, channels), 1 / config.n_codes, device=device)
-        yield Codes(z.unflatten(0, (searches, config.n_codes)), alpha)
+        yield Codes(
+            z.unflatten(0, (searches, config.n_codes)),
+            alpha,
+            alpha.new_full((searches, config.n_codes, n_mixed), 1 / config.n_codes)
+            if n_mixed
+            else None,
+            None if problem.noise is None else problem.noise.expand(searches, -1),
+        )

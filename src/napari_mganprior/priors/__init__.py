@@ -2,11 +2,22 @@
 
 from napari_mganprior.priors.catalogue import (
     PriorEntry,
+    check_prior_name,
     find_prior,
     list_priors,
     prior_names,
     read_entry,
+    remove_prior,
     user_folder,
 )
 
-__all__ = ["PriorEntry", "find_prior", "list_priors", "prior_names", "read_entry", "user_folder"]
+__all__ = [
+    "PriorEntry",
+    "check_prior_name",
+    "find_prior",
+    "list_priors",
+    "prior_names",
+    "read_entry",
+    "remove_prior",
+    "user_folder",
+]

@@ -10,17 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from napari_mganprior.errors import PriorError
+from napari_mganprior.errors import PriorError, SettingsError, StorageError
 from napari_mganprior.settings import load_preferences
 
 if TYPE_CHECKING:  # it imports torch, and names must be cheap to list
     from napari_mganprior.generators.checkpoint import PriorCard
 
-__all__ = ["PriorEntry", "find_prior", "list_priors", "prior_names", "read_entry", "user_folder"]
+__all__ = [
+    "PriorEntry",
+    "check_prior_name",
+    "find_prior",
+    "list_priors",
+    "prior_names",
+    "read_entry",
+    "remove_prior",
+    "user_folder",
+]
 
 _FOLDER_VARIABLE = "NAPARI_MGANPRIOR_PRIORS"
 _SUFFIX = ".safetensors"
 _BUNDLED = Path(__file__).parent
+_LONGEST_NAME = 100  # characters; file systems allow 255 bytes, endings included
+_BESIDE = ("_grid.png", "_nearest.png", ".md")  # what training and import write beside a prior
 
 Source = Literal["bundled", "user"]
 
@@ -131,6 +142,67 @@ def list_priors() -> tuple[PriorEntry, ...]:
         except PriorError:  # one damaged file must not hide the others
             continue
     return tuple(entries)
+
+
+def check_prior_name(name: str) -> None:
+    """Refuse names that cannot be a file's name everywhere.
+
+    Raises
+    ------
+    SettingsError
+        If the name is empty or too long, begins with a dot, or has letters that paths are made of.
+    """
+    odd = set(name) & set('/\\:*?"<>|') or not name.isprintable() or name[:1] == "."
+    if odd or not name or name != name.strip() or len(name) > _LONGEST_NAME:
+        raise SettingsError(
+            f"Got the name {name!r}; wanted one that can be a file's name. Use letters, "
+            "digits and dashes."
+        )
+
+
+def remove_prior(name: str) -> tuple[Path, ...]:
+    """Delete one of the user's own priors, with the pictures and the text beside it.
+
+    Parameters
+    ----------
+    name : str
+        A name of `prior_names`.
+
+    Returns
+    -------
+    tuple of Path
+        The files that are gone.
+
+    Raises
+    ------
+    PriorError
+        If there is none of the name, or it came with the package.
+    StorageError
+        If it cannot be deleted.
+    """
+    files = _files()
+    if name not in files:
+        own = ", ".join(key for key, (_, source) in files.items() if source == "user") or "none"
+        raise PriorError(
+            f"Got the prior {name!r} to remove; wanted one of your own: {own}. Choose one of those."
+        )
+    path, source = files[name]
+    if source == "bundled":
+        raise PriorError(
+            f"Got the prior {name!r} to remove, which came with the package; wanted one of your "
+            "own. Leave it, or uninstall napari-mganprior."
+        )
+    beside = [path.with_name(path.stem + ending) for ending in _BESIDE]
+    gone = [path, *(file for file in beside if file.is_file())]
+    try:
+        for file in gone:
+            file.unlink()
+    except OSError as error:
+        raise StorageError(
+            f"Could not remove {path} ({error.strerror or error}); wanted permission to delete "
+            "there. Close other programs that use it, or delete it yourself."
+        ) from error
+    return tuple(gone)
 
 
 def _files() -> dict[str, tuple[Path, Source]]:

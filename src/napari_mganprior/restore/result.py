@@ -51,6 +51,12 @@ class WindowCodes:
         Channel importances, (R, N, C_l).
     plane : int
         Number of the plane in a series, from 0.
+    beta : array of float32 or None
+        Layer importances of a style generator, (R, N, M).
+    noise : array of float32 or None
+        Noise inputs above the cut, (R, P), where they were searched.
+    code_space : str
+        Where ``z`` lives.
     """
 
     top: int
@@ -59,6 +65,9 @@ class WindowCodes:
     z: NDArray[np.float32]
     alpha: NDArray[np.float32]
     plane: int = 0
+    beta: NDArray[np.float32] | None = None
+    noise: NDArray[np.float32] | None = None
+    code_space: str = "z"
 
 
 @dataclass(frozen=True)

@@ -79,13 +79,22 @@ def cut_for(canvas: Canvas, window: Window, config: InversionConfig) -> int:
 
 def codes_of(canvas: Canvas, window: Window, step: Step, config: InversionConfig) -> WindowCodes:
     """Take the best codes of one window's search out of a step."""
+    codes = step.codes
     return WindowCodes(
         window.top,
         window.left,
         cut_for(canvas, window, config),
-        step.codes.z[0].to("cpu", torch.float32).numpy(),
-        step.codes.alpha[0].to("cpu", torch.float32).numpy(),
+        _array(codes.z),
+        _array(codes.alpha),
+        beta=None if codes.beta is None else _array(codes.beta),
+        noise=None if codes.noise is None else _array(codes.noise),
+        code_space=config.code_space,
     )
+
+
+def _array(part: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = part[0].to("cpu", torch.float32).numpy()
+    return array
 
 
 def _nearest(
@@ -95,7 +104,10 @@ def _nearest(
     near = [
         (max(abs(c.top - window.top), abs(c.left - window.left)), c)
         for c in known
-        if c.layer == config.layer and c.z.shape[1] == config.n_codes
+        if c.layer == config.layer
+        and c.z.shape[1] == config.n_codes
+        and c.code_space == config.code_space
+        and (c.noise is not None) == config.optimise_noise
     ]
     if not near:
         return None
@@ -103,9 +115,15 @@ def _nearest(
     if distance > window.size // 2:
         return None
     restarts = np.arange(config.n_restarts) % len(chosen.z)
+
+    def repeated(part: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(part[restarts]).to(device)
+
     return Codes(
-        torch.from_numpy(chosen.z[restarts]).to(device),
-        torch.from_numpy(chosen.alpha[restarts]).to(device),
+        repeated(chosen.z),
+        repeated(chosen.alpha),
+        None if chosen.beta is None else repeated(chosen.beta),
+        None if chosen.noise is None else repeated(chosen.noise),
     )
 
 
