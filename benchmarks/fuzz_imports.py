@@ -33,7 +33,7 @@ WORD = 0.5  # s between two words of the child
 NUMBERS = (0, 1, 255, 2**15, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**63, 2**64 - 1)
 
 
-def evil(canary: Path) -> list[bytes]:
+def harmful(canary: Path) -> list[bytes]:
     """Return pieces of pickle that write the file ``canary`` where they are obeyed."""
     command = f"touch {canary}".encode()
     code = f"open({str(canary)!r}, 'w')".encode()
@@ -52,11 +52,13 @@ def evil(canary: Path) -> list[bytes]:
 
 
 def bits(data: bytearray, rng: random.Random) -> None:
+    """Flip some bits."""
     for _ in range(rng.choice((1, 1, 2, 8, 32))):
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
 
 
 def number(data: bytearray, rng: random.Random) -> None:
+    """Put an extreme number somewhere."""
     size = rng.choice((1, 2, 4, 8))
     value = rng.choice(NUMBERS) % 256**size
     place = rng.randrange(max(1, len(data) - size))
@@ -64,11 +66,13 @@ def number(data: bytearray, rng: random.Random) -> None:
 
 
 def cut(data: bytearray, rng: random.Random) -> None:
+    """Take a piece away."""
     start = rng.randrange(len(data))
     del data[start : start + rng.choice((1, 2, 16, 256, len(data)))]
 
 
 def double(data: bytearray, rng: random.Random) -> None:
+    """Repeat a piece elsewhere."""
     start, length = rng.randrange(len(data)), rng.choice((1, 8, 64, 512))
     place = rng.randrange(len(data))
     data[place:place] = data[start : start + length] * rng.choice((1, 1, 2, 50))
@@ -113,15 +117,15 @@ def damaged(data: bytes, rng: random.Random, others: list[bytes], pieces: list[b
 
 
 def damage(data: bytes, rng: random.Random, others: list[bytes], pieces: list[bytes]) -> bytes:
+    """Damage bytes in one to four ways."""
     copy = bytearray(data or b"\0")
     ways: list[Callable[[bytearray, random.Random], None]] = [bits, number, cut, double]
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         if not copy:
             break
-        if data[:1] == b"\x80" or data[:2] in (b"(d", b"(i"):
-            if rng.random() < 0.7:
-                opcodes(copy, rng, pieces)
-                continue
+        if (data[:1] == b"\x80" or data[:3] == b"(dp") and rng.random() < 0.7:
+            opcodes(copy, rng, pieces)
+            continue
         if rng.random() < 0.1:
             other = rng.choice(others)
             start = rng.randrange(len(other))
@@ -157,7 +161,7 @@ def child(folder: Path, seed: int, first: int, seconds: float) -> int:
     paths = write_foreign_files(folder)
     originals = {name: path.read_bytes() for name, path in paths.items()}
     canary = folder / "canary"
-    pieces, others = evil(canary), list(originals.values())
+    pieces, others = harmful(canary), list(originals.values())
     tripwire = Tripwire()
     limit_memory()
     counts: Counter[tuple[str, str]] = Counter()
@@ -175,7 +179,7 @@ def child(folder: Path, seed: int, first: int, seconds: float) -> int:
         slowest = max(slowest, result["seconds"])
         outcome = "tripped" if canary.exists() else result["outcome"]
         outcome = "slow" if result["seconds"] > SLOW else outcome
-        if "\n" in result["message"] or not result["message"] and outcome != "drawn":
+        if "\n" in result["message"] or (outcome != "drawn" and not result["message"]):
             outcome = "wordless"
         counts[name, outcome] += 1
         index += 1

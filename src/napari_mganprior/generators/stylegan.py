@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from napari_mganprior.generators.base import Dense
-from napari_mganprior.generators.style import StyleGenerator
+from napari_mganprior.generators.style import StyleGenerator, blur
 
 __all__ = ["StyleGANGenerator"]
 
@@ -50,8 +50,7 @@ class _Layer(nn.Module):
         if self.weight is not None:
             x = F.conv2d(x, self.weight, padding=1)
         if self.up:
-            # twice the mean of 2x2 is the kernel (1, 2, 1) / 4 in both directions
-            x = F.avg_pool2d(F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 2, 1), 2, 1)
+            x = blur(x, 3, 2.0)
         x = x + (noise * self.strength[:, None, None] + self.bias[:, None, None]).to(x.dtype)
         x = F.leaky_relu(x, _SLOPE)
         variance, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0, keepdim=True)

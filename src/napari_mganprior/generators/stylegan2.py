@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from napari_mganprior.generators.base import Dense
-from napari_mganprior.generators.style import StyleGenerator
+from napari_mganprior.generators.style import StyleGenerator, blur
 
 __all__ = ["StyleGAN2Generator"]
 
@@ -63,9 +63,7 @@ class _Layer(nn.Module):
         x = x * scale[:, :, None, None].to(x.dtype)
         if self.up:
             x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
-            x = F.pad(x, (1, 1, 1, 1))
-            for _ in range(3):  # three times the mean of 2x2 is the kernel (1, 3, 3, 1) / 8
-                x = F.avg_pool2d(x, 2, 1)
+            x = blur(x, 4, 3.0)
         else:
             x = F.conv2d(x, self.weight, padding=1)
         x = x * rest[:, :, None, None].to(x.dtype)
@@ -202,6 +200,5 @@ class StyleGAN2Generator(StyleGenerator):
 
 def _doubled(image: Tensor) -> Tensor:
     """Double the size with zeros between the pixels and the kernel (1, 3, 3, 1) / 4."""
-    # nearest neighbour is (1, 1), and twice the mean of 2x2 adds (1, 2, 1) / 4
-    image = F.pad(F.interpolate(image, scale_factor=2, mode="nearest"), (1, 1, 1, 1))
-    return F.avg_pool2d(F.avg_pool2d(image, 2, 1), 2, 1)
+    # the same as (1, 1), which is the nearest neighbour, and (1, 2, 1) / 4
+    return blur(F.interpolate(image, scale_factor=2, mode="nearest"), 3, 2.0)

@@ -7,6 +7,12 @@ from napari_mganprior.imports.adapters.described import DescribedAdapter
 from napari_mganprior.imports.adapters.pggan import PGGANAdapter
 from napari_mganprior.imports.adapters.pggan_tf import PGGANTensorFlowAdapter
 from napari_mganprior.imports.adapters.pggan_zoo import PGGANZooAdapter
+from napari_mganprior.imports.adapters.stylegan import StyleGANAdapter
+from napari_mganprior.imports.adapters.stylegan2 import (
+    StyleGAN2Adapter,
+    StyleGAN2NvidiaAdapter,
+    StyleGAN2RosinalityAdapter,
+)
 from napari_mganprior.imports.base import Adapter
 
 ADAPTERS: tuple[Adapter, ...] = (
@@ -14,6 +20,10 @@ ADAPTERS: tuple[Adapter, ...] = (
     PGGANAdapter(),
     PGGANZooAdapter(),
     PGGANTensorFlowAdapter(),
+    StyleGANAdapter(),
+    StyleGAN2Adapter(),
+    StyleGAN2RosinalityAdapter(),
+    StyleGAN2NvidiaAdapter(),
     BigGANDeepAdapter(),
     BigGANAdapter(),
     DCGANAdapter(),

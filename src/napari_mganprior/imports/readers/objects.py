@@ -272,7 +272,7 @@ class _Walk:
         if not fortran:
             return tensor_from(data, kind, shape, name=name, budget=self.budget)
         turned = tensor_from(data, kind, shape[::-1], name=name, budget=self.budget)
-        return turned.permute(*reversed(range(turned.ndim)))
+        return turned.permute(tuple(reversed(range(turned.ndim))))
 
 
 def _roots(root: Any) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 from napari_mganprior.errors import ImportRefused
 from napari_mganprior.imports.base import Foreign, Limits
 from napari_mganprior.imports.readers.archives import Archive
-from napari_mganprior.imports.readers.keras_files import HDF5_MAGIC, read_keras
+from napari_mganprior.imports.readers.hdf5 import HDF5_MAGIC
+from napari_mganprior.imports.readers.keras_files import read_keras
 from napari_mganprior.imports.readers.network_pickles import read_network_pickle
 from napari_mganprior.imports.readers.numpy_files import is_numpy_archive, read_npz
 from napari_mganprior.imports.readers.pickles import PickleReader
@@ -97,7 +98,7 @@ def open_foreign(path: Path, *, limits: Limits | None = None) -> Foreign:
 def _read(path: Path, data: memoryview, source: str, limits: Limits) -> Foreign:
     head = bytes(data[:8])
     if head == HDF5_MAGIC:
-        return read_keras(path, source=source, limits=limits)
+        return read_keras(data, source=source, limits=limits)
     if head[:4] == b"PK\x03\x04":
         return _read_archive(data, source, limits)
     if head[:1] == b"\x80":

@@ -7,31 +7,35 @@ __all__ = ["Global", "Persistent", "Record", "is_dangerous"]
 
 # Nothing is imported, whatever its name. These have no place in a network's file all the same; a
 # file that names one is meant to do harm where it is opened in the usual way.
-_DANGEROUS_MODULES = frozenset(
-    "_ctypes _pickle _posixsubprocess asyncio bdb cPickle cProfile codeop ctypes "
-    "distutils doctest ensurepip ftplib http httplib idlelib imp importlib linecache marshal "
-    "multiprocessing nt os pdb pickle pip pkgutil platform popen2 posix pty pydoc requests "
-    "runpy setuptools shelve shutil smtplib socket socketserver subprocess sys "
-    "telnetlib tempfile timeit urllib urllib2 venv webbrowser zipimport".split()
-)
+# fmt: off
+_DANGEROUS_MODULES = frozenset((
+    "_ctypes", "_pickle", "_posixsubprocess", "asyncio", "bdb", "cPickle", "cProfile",
+    "codeop", "ctypes", "distutils", "doctest", "ensurepip", "ftplib", "http", "httplib",
+    "idlelib", "imp", "importlib", "linecache", "marshal", "multiprocessing", "nt", "os",
+    "pdb", "pickle", "pip", "pkgutil", "platform", "popen2", "posix", "pty", "pydoc",
+    "requests", "runpy", "setuptools", "shelve", "shutil", "smtplib", "socket",
+    "socketserver", "subprocess", "sys", "telnetlib", "tempfile", "timeit", "urllib",
+    "urllib2", "venv", "webbrowser", "zipimport",
+))
+_DANGEROUS_BUILTINS = frozenset((
+    "__build_class__", "__import__", "apply", "breakpoint", "compile", "delattr", "eval",
+    "exec", "execfile", "exit", "file", "globals", "input", "locals", "open", "quit",
+    "raw_input", "reload", "setattr", "vars",
+))
+# fmt: on
 _DANGEROUS_NAMES = frozenset(
-    f"{module}.{name}"
-    for module in ("builtins", "__builtin__")
-    for name in (
-        "__build_class__ __import__ apply breakpoint compile delattr eval exec execfile exit file "
-        "globals input locals open quit raw_input reload setattr vars".split()
+    (
+        "io.FileIO",
+        "io.open",
+        "numpy.load",
+        "numpy.testing._private.utils.runstring",
+        "torch.hub.load",
+        "torch.load",
+        "torch.serialization.load",
+        "types.CodeType",
+        "types.FunctionType",
     )
-) | {
-    "io.FileIO",
-    "io.open",
-    "numpy.load",
-    "numpy.testing._private.utils.runstring",
-    "torch.hub.load",
-    "torch.load",
-    "torch.serialization.load",
-    "types.CodeType",
-    "types.FunctionType",
-}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +110,8 @@ def is_dangerous(wanted: Global) -> bool:
     >>> is_dangerous(Global("collections", "OrderedDict"))
     False
     """
-    return wanted.module.split(".")[0] in _DANGEROUS_MODULES or wanted.path in _DANGEROUS_NAMES
+    if wanted.module in ("builtins", "__builtin__"):
+        return wanted.name.split(".")[0] in _DANGEROUS_BUILTINS
+    # a dotted name leads on from the module, as in numpy's f2py.os.system
+    parts = {wanted.module.split(".")[0], *wanted.name.split(".")[:-1]}
+    return bool(parts & _DANGEROUS_MODULES) or wanted.path in _DANGEROUS_NAMES

@@ -51,7 +51,7 @@ def read_safetensors(data: memoryview, *, source: str, limits: Limits) -> Foreig
     if not 0 < length <= min(_LARGEST_HEADER, len(data) - 8):
         raise refusal(source, "is truncated, or no .safetensors file", wanted=_WANTED)
     try:
-        table = json.loads(bytes(data[8 : 8 + length]))
+        table = json.loads(str(data[8 : 8 + length], "utf-8"))
     except (ValueError, RecursionError) as error:
         raise refusal(source, "has a damaged table of contents", wanted=_WANTED) from error
     if not isinstance(table, dict):
