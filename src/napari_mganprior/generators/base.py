@@ -139,7 +139,10 @@ class SplitGenerator(nn.Module, ABC):
         return self
 
     def n_mixed(self, layer: int) -> int:
-        """Count what is mixed over the codes besides the map: styles above a cut, image so far."""
+        """Count what is mixed over the codes besides the map: styles above a cut, image so far.
+
+        Architectures whose `head` returns styles or an image override this.
+        """
         return 0
 
     def noise_above(self, layer: int) -> Tensor:

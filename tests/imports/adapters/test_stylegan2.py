@@ -492,12 +492,15 @@ def test_absurd_numbers_in_names_are_refused(layout):
             layout.adapter.convert(layout.foreign({**state, stray: torch.zeros(1)}), {})
 
 
-def test_a_real_file_becomes_a_prior(tmp_path):
-    """Law: from torch.save to a prior on disk, and the same pixels."""
-    layout = LAYOUTS[1]
+def test_a_real_file_becomes_a_prior(layout, foreign_files, tmp_path):
+    """Law: from the file as its authors write it to a prior on disk, and the same pixels."""
     state = layout.build(seeded(0))
-    torch.save({"g_ema": state, "args": {"size": 16}}, tmp_path / "old.pt")
-    entry = import_prior(tmp_path / "old.pt", name="new", folder=tmp_path)
+    file = tmp_path / "old"
+    if layout.prefix == "G_ema":
+        file.write_bytes(foreign_files.nvidia_pickle(state))
+    else:
+        torch.save({layout.prefix: state, "args": {"size": 16}}, file)
+    entry = import_prior(file, name="new", folder=tmp_path)
     loaded = load_prior(entry.path)
     assert loaded.card.architecture == "stylegan2"
     torch.testing.assert_close(loaded.generator(Z), layout.draw(state, Z), atol=1e-5, rtol=1e-5)
