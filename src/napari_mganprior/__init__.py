@@ -20,7 +20,9 @@ _WHERE = {
     "inpaint": "napari_mganprior.restore",
     "list_priors": "napari_mganprior.priors",
     "load_prior": "napari_mganprior.generators.checkpoint",
+    "register_generator": "napari_mganprior.generators.registry",
     "replay": "napari_mganprior.restore",
+    "split_module": "napari_mganprior.generators.chain",
 }
 
 __all__ = [
@@ -31,7 +33,9 @@ __all__ = [
     "inpaint",
     "list_priors",
     "load_prior",
+    "register_generator",
     "replay",
+    "split_module",
 ]
 
 

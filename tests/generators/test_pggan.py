@@ -212,3 +212,26 @@ def test_minibatch_deviation_takes_groups_of_four_strided():
         assert torch.allclose(scores[0::2], made(first), atol=1e-5)
         assert torch.allclose(scores[1::2], made(3 * second), atol=1e-5)
         assert made(first[:3]).isfinite().all()  # no whole group: all of them are one
+
+
+@pytest.mark.parametrize("form", ["plain", "fused"])
+def test_published_forms_of_the_discriminator_have_no_shortcut(form):
+    """Law: their maps halve as ours do; the two forms differ in the order of mean and ReLU."""
+    made = PGGANDiscriminator(resolution=16, widths=(8, 8, 4), image_channels=1, form=form)
+    made.initialise(seeded(0))
+    assert not [key for key in made.state_dict() if key.startswith("skip")]
+    x = torch.rand(4, 1, 16, 16, generator=seeded(3)) * 2 - 1
+    assert [tuple(m.shape[1:]) for m in made.features(x, 3)] == [(4, 16, 16), (8, 8, 8), (8, 4, 4)]
+    other = PGGANDiscriminator(
+        resolution=16,
+        widths=(8, 8, 4),
+        image_channels=1,
+        form="fused" if form == "plain" else "plain",
+    )
+    other.load_state_dict(made.state_dict())
+    assert (made(x) - other(x)).abs().max() > 1e-4
+
+
+def test_unknown_forms_of_the_discriminator_are_refused():
+    with pytest.raises(PriorError, match="a discriminator of form 'round'; wanted one of residual"):
+        PGGANDiscriminator(resolution=8, widths=(4, 4), image_channels=1, form="round")

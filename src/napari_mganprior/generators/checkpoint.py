@@ -24,6 +24,7 @@ from napari_mganprior.generators.biggan import BigGANDeepGenerator, BigGANGenera
 from napari_mganprior.generators.dcgan import DCGANGenerator
 from napari_mganprior.generators.described import DescribedGenerator
 from napari_mganprior.generators.pggan import PGGANDiscriminator, PGGANGenerator
+from napari_mganprior.generators.registry import registered_name, registration
 from napari_mganprior.generators.stylegan import StyleGANGenerator
 from napari_mganprior.generators.stylegan2 import StyleGAN2Generator
 
@@ -250,6 +251,9 @@ def read_card(path: Path) -> tuple[PriorCard, str]:
     PriorError
         If this is not a prior's file, or it is damaged.
     """
+    if (name := registered_name(path)) is not None:
+        _, card, sha256 = _registered(name)
+        return card, sha256
     data = _read(path)
     with _open(path, data) as file:
         return _card(path, file.metadata()), hashlib.sha256(data).hexdigest()
@@ -261,7 +265,7 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> LoadedPrior
     Parameters
     ----------
     path : Path
-        A prior's file.
+        A prior's file, or ``registered:NAME`` for one that is registered from Python.
     device : torch.device or str
         Where the networks are wanted.
 
@@ -276,6 +280,9 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> LoadedPrior
         If the file is missing, truncated, a pickle, of another architecture, or its weights do
         not fit the networks it describes.
     """
+    if (name := registered_name(path)) is not None:
+        generator, card, sha256 = _registered(name)
+        return LoadedPrior(generator.to(device), None, card, sha256)
     data = _read(path)
     with _open(path, data) as file:
         card = _card(path, file.metadata())
@@ -336,6 +343,28 @@ def build_networks(path: Path, card: PriorCard, tensors: dict[str, Tensor]) -> t
             path, discriminator_class, card.discriminator, tensors, "discriminator."
         )
     return generator, discriminator
+
+
+def _registered(name: str) -> tuple[SplitGenerator, PriorCard, str]:
+    """Build a generator registered from Python; its hash is that of its weights."""
+    known = registration(name)
+    generator = known.build()
+    generator.fold_scales()
+    digest = hashlib.sha256(json.dumps(generator.spec(), sort_keys=True, default=str).encode())
+    for key, value in sorted(generator.state_dict().items()):
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(
+            value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes()
+        )
+    card = PriorCard(
+        name=known.name,
+        architecture=f"registered:{known.name}",
+        generator={},
+        discriminator={},
+        domain=known.domain,
+        licence=known.licence,
+    )
+    return generator, card, digest.hexdigest()
 
 
 def _read(path: Path) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_mganprior.errors import PriorError, SettingsError, StorageError
+from napari_mganprior.generators.registry import registered_name, registered_names, registration
 from napari_mganprior.settings import load_preferences
 
 if TYPE_CHECKING:  # it imports torch, and names must be cheap to list
@@ -33,7 +34,7 @@ _BUNDLED = Path(__file__).parent
 _LONGEST_NAME = 100  # characters; file systems allow 255 bytes, endings included
 _BESIDE = ("_grid.png", "_nearest.png", ".md")  # what training and import write beside a prior
 
-Source = Literal["bundled", "user"]
+Source = Literal["bundled", "user", "registered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class PriorEntry:
     sha256 : str
         Of its file, in hexadecimal.
     source : str
-        ``"bundled"`` with the package, or ``"user"``.
+        ``"bundled"`` with the package, ``"user"``, or ``"registered"`` from Python.
     """
 
     name: str
@@ -77,8 +78,11 @@ def user_folder() -> Path:
 
 
 def prior_names() -> tuple[str, ...]:
-    """Return the names of all priors, bundled ones first; no file is opened."""
-    return tuple(_files())
+    """Return the names of all priors, bundled ones first, registered ones last.
+
+    No file is opened, and nothing is built.
+    """
+    return (*_files(), *registered_names())
 
 
 def find_prior(name_or_path: str | Path) -> Path:
@@ -89,11 +93,19 @@ def find_prior(name_or_path: str | Path) -> Path:
     name_or_path : str or Path
         A name of `prior_names`, or the path of a ``.safetensors`` file.
 
+    Returns
+    -------
+    Path
+        For `load_prior`; for a registered prior ``registered:NAME``, which is no file.
+
     Raises
     ------
     PriorError
         If there is none.
     """
+    if (name := registered_name(name_or_path)) is not None:
+        registration(name)  # or it is refused here
+        return Path(name_or_path)
     files = _files()
     if str(name_or_path) in files:
         return files[str(name_or_path)][0]
@@ -124,6 +136,8 @@ def read_entry(name_or_path: str | Path) -> PriorEntry:
     from napari_mganprior.generators.checkpoint import read_card
 
     path = find_prior(name_or_path)
+    if registered_name(path) is not None:
+        return PriorEntry(str(path), path, *read_card(path), "registered")
     for name, (known, source) in _files().items():
         if known.resolve() == path.resolve():
             return PriorEntry(name, path, *read_card(path), source)

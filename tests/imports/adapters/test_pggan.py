@@ -40,18 +40,18 @@ def recognised(foreign):
 # layer{i}, output{k}
 
 
-def published(draw, *, long=True, first=0, prefix="", square_output=False):
+def published(draw, *, long=True, first=0, prefix="", square_output=False, widths=WIDTHS):
     """Layers of a convolution without bias, a constant scale, and a bias added behind it."""
     weight, bias = ("conv.weight", "wscale.bias") if long else ("weight", "bias")
-    sizes = [(CODE, WIDTHS[0], 4), (WIDTHS[0], WIDTHS[0], 3)]
-    for before, width in itertools.pairwise(WIDTHS):
+    sizes = [(CODE, widths[0], 4), (widths[0], widths[0], 3)]
+    for before, width in itertools.pairwise(widths):
         sizes += [(before, width, 3), (width, width, 3)]
     for i, (c_in, c_out, side) in enumerate(sizes, start=first):
         draw(f"{prefix}layer{i}.{weight}", c_out, c_in, side, side)
         draw(f"{prefix}layer{i}.{bias}", c_out, spread=0.3)
-    for k, width in enumerate(WIDTHS):
+    for k, width in enumerate(widths):
         name = f"output_{4 * 2**k}x{4 * 2**k}" if square_output else f"output{k}"
-        if square_output and k < len(WIDTHS) - 1:
+        if square_output and k < len(widths) - 1:
             continue
         draw(f"{prefix}{name}.{weight}", 3, width, 1, 1)
         draw(f"{prefix}{name}.{bias}", 3, spread=0.3)
@@ -163,6 +163,12 @@ def test_fused_enlarging_is_told_by_its_kernels(drawn, built):
     weight, bias = tensors["output3.conv.weight"], tensors["output3.wscale.bias"]
     wanted = F.conv2d(norm(x), weight) / math.sqrt(WIDTHS[-1]) + bias.view(1, -1, 1, 1)
     assert (generator(codes()) - wanted).abs().max() <= 1e-5
+
+
+def test_what_equal_widths_leave_open_is_said(drawn):
+    tensors = published(drawn(0), widths=(8, 8, 8))
+    made = PGGANAdapter().convert(Foreign("torch", tensors), {})
+    assert made.note.endswith("enlarging ones are taken to be unfused")
 
 
 @pytest.mark.parametrize("prefix", ["", "generator_smooth."])

@@ -123,7 +123,10 @@ def _published_generator(tensors: Tensors) -> tuple[Network, bool]:
     entries.append(Entry(f"{output}.weight", (channels, widths[-1], 1, 1), "to_image.weight"))
     entries.append(Entry(f"{output}.bias", (channels,), "to_image.bias"))
     keywords = {**pggan_keywords(scales, widths, channels), "code_dim": code_dim}
-    return Network(keywords, entries, tensors, dropped(others)), fused
+    notes = dropped(others)
+    if len(widths) > 1 and len(set(widths)) == 1:
+        notes += ("all layers are equally wide, so that enlarging ones are taken to be unfused",)
+    return Network(keywords, entries, tensors, notes), fused
 
 
 def _published_discriminator(tensors: Tensors, *, fused: bool) -> Network:
