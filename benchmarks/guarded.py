@@ -85,7 +85,8 @@ def limit_memory(more: int = MEMORY) -> None:
 
 def forget_peak() -> None:
     """Begin to measure the most memory anew; Linux only."""
-    gc.collect()
+    if peak_memory() > MEMORY // 4:  # else not worth the time
+        gc.collect()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
