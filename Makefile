@@ -23,7 +23,7 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei bench-inpaint \
-	bench-newcomer bench-reference bench-ui screenshots samples build wheel-check clean
+	bench-newcomer bench-reference bench-ui fuzz-imports screenshots samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ bench-ui: $(STAMP) system  ## what the live preview costs, memory after ten runs
 
 bench-newcomer: build system  ## seconds from pip install to a restored sample, in a fresh environment
 	$(SCREEN)$(BIN)/python benchmarks/newcomer.py dist/*.whl $(ARGS)
+
+fuzz-imports: $(STAMP)  ## damage files in every format and import them, ten minutes; nothing may run
+	$(BIN)/python benchmarks/fuzz_imports.py $(ARGS)
 
 screenshots: $(STAMP) system  ## take the README's pictures of the widget again
 	$(SCREEN)$(BIN)/python examples/take_screenshots.py $(ARGS)

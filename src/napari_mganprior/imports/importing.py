@@ -151,7 +151,7 @@ def import_steps(
     converted = _convert(adapter, foreign, asked)
     card = _card(path, name, foreign, adapter, converted, asked, domain=domain, licence=licence)
     yield ImportStep(2, 5, "building the network")
-    generator, discriminator = build_networks(path, card, _named(converted))
+    generator, discriminator = build_networks(path, card, _named(converted, foreign))
     generator.eval()
     side = min(_MOST, max(_LEAST, _SHEET // generator.resolution))
     drawn: list[Tensor] = []
@@ -279,10 +279,16 @@ def _card(
     )
 
 
-def _named(converted: Converted) -> dict[str, Tensor]:
+def _named(converted: Converted, foreign: Foreign) -> dict[str, Tensor]:
     tensors = {f"generator.{key}": value for key, value in converted.state.items()}
     for key, value in (converted.discriminator_state or {}).items():
         tensors[f"discriminator.{key}"] = value
+    for key, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise ImportRefused(
+                f"Got {foreign.source} with NaN or infinity in what becomes {key}; wanted numbers. "
+                "Ask the file's author for another copy."
+            )
     return tensors
 
 

@@ -31,7 +31,8 @@ _SLACK = 1024**2  # bytes that anything may grow to when unpacked
 _SPACE, _TYPE, _EXTERNAL, _LAYOUT, _FILTERS, _ATTRIBUTE, _MORE, _TABLE = (
     0x01, 0x03, 0x07, 0x08, 0x0B, 0x0C, 0x10, 0x11,
 )  # fmt: skip
-_WORDS = (_SPACE, _TYPE, _EXTERNAL, _LAYOUT, _FILTERS, _ATTRIBUTE, _TABLE)
+_LINKS, _LINK = 0x02, 0x06
+_WORDS = (_LINKS, _LINK, _SPACE, _TYPE, _EXTERNAL, _LAYOUT, _FILTERS, _ATTRIBUTE, _TABLE)
 _DEFLATE, _SHUFFLE, _CHECKSUM = 1, 2, 3
 _SHARED = 2
 
@@ -106,10 +107,7 @@ class Hdf5File:
         self.visits_left = 20 * limits.members
         version, offsets, lengths = data[8], data[13], data[14]
         if version not in (0, 1) or (offsets, lengths) != (8, 8):
-            raise self.wrong(
-                "is written in a newer form of HDF5",
-                "Save it from Keras once more, or with h5py and no libver.",
-            )
+            raise self.newer()
         start = 24 if version == 0 else 28
         base, _, end, _, _, self.root = self.unpack("<6Q", start)
         if base != 0 or end > len(data):
@@ -118,6 +116,13 @@ class Hdf5File:
     def wrong(self, got: str, todo: str = DAMAGED) -> ImportRefused:
         """Make the error for this file."""
         return refusal(self.source, got, wanted="a whole Keras file", todo=todo)
+
+    def newer(self) -> ImportRefused:
+        """Make the error for a file with parts that this reader does not know."""
+        return self.wrong(
+            "is written in a newer form of HDF5",
+            "Save it from Keras once more, or with h5py and no libver.",
+        )
 
     def bytes_at(self, place: int, n: int) -> memoryview:
         """Return bytes that must be there."""
@@ -212,6 +217,8 @@ class Hdf5File:
                     attributes[named[0]] = named[1]
             elif kind in _WORDS:
                 found.setdefault(kind, body)
+        if _LINK in found or _LINKS in found:
+            raise self.newer()
         if _EXTERNAL in found:
             raise self.wrong("keeps numbers in another file", UNSAFE)
         if _TABLE in found:
@@ -226,10 +233,7 @@ class Hdf5File:
     def messages(self, place: int) -> Iterator[tuple[int, memoryview]]:
         """Yield the messages of a header, from all its blocks."""
         if bytes(self.bytes_at(place, 4)) == b"OHDR":
-            raise self.wrong(
-                "is written in a newer form of HDF5",
-                "Save it from Keras once more, or with h5py and no libver.",
-            )
+            raise self.newer()
         version, _, n_messages, _, size = self.unpack("<BBHLL", place)
         if version != 1:
             raise self.wrong("has a damaged header")

@@ -29,6 +29,12 @@ from napari_mganprior.imports.readers.torch_files import (
 __all__ = ["open_foreign"]
 
 _WANTED = "weights in a torch file (.pt, .pth, .bin), a .pkl, .safetensors, .npz or Keras .h5 file"
+_NOT_THE_FILE = {  # what is often saved in the place of a file
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"<?xml": "an XML page",
+    b"version https://git-lfs": "a pointer of git LFS",
+}
 _PICKLE_ENDINGS = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt"}
 _LARGEST_CONFIG = 1024**2  # bytes
 
@@ -97,6 +103,12 @@ def open_foreign(path: Path, *, limits: Limits | None = None) -> Foreign:
 
 def _read(path: Path, data: memoryview, source: str, limits: Limits) -> Foreign:
     head = bytes(data[:8])
+    start = bytes(data[:200]).lstrip().lower()
+    for beginning, what in _NOT_THE_FILE.items():
+        if start.startswith(beginning):
+            raise refusal(
+                source, f"is {what}", wanted=_WANTED, todo="Download the file itself, as a whole."
+            )
     if head == HDF5_MAGIC:
         return read_keras(data, source=source, limits=limits)
     if head[:4] == b"PK\x03\x04":
