@@ -125,7 +125,7 @@ def compare(
     prior: LoadedPrior, cases: list[Scene], kind: str, options: argparse.Namespace
 ) -> Iterator[tuple[Scene, NDArray[np.bool_], dict[str, Picture], float]]:
     """Yield scene, mask, restorations by method, and our seconds."""
-    config = preset(options.quality, prior.generator.n_layers)
+    config = preset(options.quality, prior.generator.cuts)
     if options.config:
         config = replace(config, **dict(_setting(s, config) for s in options.config))
     masks = [damage(kind, s.truth, seed=n) for n, s in enumerate(cases)]

@@ -118,7 +118,7 @@ def test_a_series_recipe_restores_a_stack_or_the_colours_of_an_image(made, colou
     image, mask = read_image(made / "image.png").array, read_mask(made / "mask.png")
     planes = np.stack([image // 2, image, image[::-1]])
     task = SeriesInpainting(
-        planes, mask, load_prior(own_priors / "tiny16.safetensors"), config=preset("fast", 6),
+        planes, mask, load_prior(own_priors / "tiny16.safetensors"), config=preset("fast", (1, 3)),
         device="cpu", linked=not colours,
     )  # fmt: skip
     for _ in task:

@@ -235,3 +235,14 @@ def test_published_forms_of_the_discriminator_have_no_shortcut(form):
 def test_unknown_forms_of_the_discriminator_are_refused():
     with pytest.raises(PriorError, match="a discriminator of form 'round'; wanted one of residual"):
         PGGANDiscriminator(resolution=8, widths=(4, 4), image_channels=1, form="round")
+
+
+@pytest.mark.parametrize("resolution", [8, 16, 64, 256])
+def test_cuts_are_counted_from_the_image(resolution: int) -> None:
+    """Law: the map is a quarter of the image's side for shapes, half of it for thin damage."""
+    widths = (4,) * (resolution.bit_length() - 2)
+    generator = PGGANGenerator(resolution=resolution, widths=widths, code_dim=4, image_channels=1)
+    sides = [generator.feature_shape(cut)[1] for cut in generator.cuts]
+    assert sides == [max(resolution // 4, 4), max(resolution // 2, 4)]
+    if resolution == 64:
+        assert generator.cuts == (5, 7)

@@ -42,7 +42,7 @@ def test_smaller_takes_less_until_nothing_is_left():
     """Law: every step down has fewer restarts, or as many with fewer codes; it comes to an end."""
     request, seen = ask(quality="best"), []
     while request is not None:
-        config = request.settings(n_layers=10)
+        config = request.settings()
         seen.append((config.n_restarts, config.n_codes))
         request = request.smaller()
     assert seen == [(8, 20), (4, 20), (2, 20), (1, 20), (1, 10), (1, 5), (1, 3), (1, 2), (1, 1)]

@@ -110,6 +110,22 @@ class SplitGenerator(nn.Module, ABC):
     def feature_shape(self, layer: int) -> tuple[int, int, int]:
         """Shape (C_l, H_l, W_l) of the map at a cut."""
 
+    @property
+    def cuts(self) -> tuple[int, int]:
+        """Where to cut for shapes and for thin damage.
+
+        The first cuts whose maps are at least a quarter and half as high as the image; for holes
+        of a PGGAN measured to be better than deeper or shallower ones.
+        """
+        heights = [self.feature_shape(layer)[1] for layer in range(1, self.n_layers + 1)]
+        first, second = (
+            next(
+                (n for n, h in enumerate(heights, 1) if h * share >= self.resolution), self.n_layers
+            )
+            for share in (4, 2)
+        )
+        return first, second
+
     @abstractmethod
     def spec(self) -> dict[str, Any]:
         """Everything needed to build this network again, as JSON-able keywords."""

@@ -173,16 +173,16 @@ class InversionConfig:
         return cls(**raw)
 
 
-def preset(quality: str, n_layers: int = 10) -> InversionConfig:
+def preset(quality: str, cuts: tuple[int, int] = (5, 7)) -> InversionConfig:
     """Return the settings of a quality for filling holes.
 
     Parameters
     ----------
     quality : {"fast", "balanced", "best"}
         How much time to spend.
-    n_layers : int
-        Blocks of the prior. Cuts are counted from the image: a map of a quarter of the image's
-        side for shapes, of half its side for thin damage, whatever the prior's resolution.
+    cuts : tuple of int
+        Where to cut the prior for shapes and for thin damage, as `SplitGenerator.cuts` says; by
+        default those of a PGGAN of 64 px.
 
     Raises
     ------
@@ -200,8 +200,8 @@ def preset(quality: str, n_layers: int = 10) -> InversionConfig:
         )
     n_restarts, n_codes, n_steps = effort[quality]
     return InversionConfig(
-        layer=max(n_layers - 5, 1),
-        fine_layer=max(n_layers - 3, 1),
+        layer=cuts[0],
+        fine_layer=cuts[1],
         n_restarts=n_restarts,
         n_codes=n_codes,
         n_steps=n_steps,

@@ -110,7 +110,7 @@ class Inpainting:
         check_image(self._image, self._mask)
         check_prior(prior, self._image)
         self._quality = quality if config is None else None
-        chosen = preset(quality, prior.generator.n_layers) if config is None else config
+        chosen = preset(quality, prior.generator.cuts) if config is None else config
         self._config = chosen if precision is None else replace(chosen, precision=precision)
         check_cut(self._config, prior)
         self._seed = checked_seed(seed)

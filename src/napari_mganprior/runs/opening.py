@@ -35,7 +35,7 @@ def open_inpainting(request: RunRequest) -> Task:
     given = request.config is not None or request.shrink > 0
     options: dict[str, Any] = {
         "quality": request.quality,
-        "config": request.settings(prior.generator.n_layers) if given else None,
+        "config": request.settings(prior.generator.cuts) if given else None,
         "seed": request.seed,
         "device": request.device,
         "zoom": request.zoom,

@@ -120,17 +120,17 @@ class RunRequest:
             None where nothing smaller is left.
         """
         following = replace(self, shrink=self.shrink + 1)
-        return None if following.settings(n_layers=10) == self.settings(n_layers=10) else following
+        return None if following.settings() == self.settings() else following
 
-    def settings(self, n_layers: int) -> InversionConfig:
+    def settings(self, cuts: tuple[int, int] = (5, 7)) -> InversionConfig:
         """Return the settings of the search.
 
         Parameters
         ----------
-        n_layers : int
-            Blocks of the prior.
+        cuts : tuple of int
+            Those of the prior.
         """
-        config = preset(self.quality, n_layers) if self.config is None else self.config
+        config = preset(self.quality, cuts) if self.config is None else self.config
         for _ in range(self.shrink):
             config = config.smaller()
         return config

@@ -242,8 +242,8 @@ def measure(
         torch.set_num_threads(threads)
     loaded = load_prior(find_prior(prior))
     where = choose_device(device)
-    n_layers = loaded.generator.n_layers
-    list(_steps(loaded, replace(preset(QUALITIES[0], n_layers), n_steps=1), "thick", where.type))
+    cuts = loaded.generator.cuts
+    list(_steps(loaded, replace(preset(QUALITIES[0], cuts), n_steps=1), "thick", where.type))
     store, setup = PaceStore(folder), Setup(loaded.sha256, device, precision, threads)
     store.keep_device(
         setup,
@@ -256,7 +256,7 @@ def measure(
     for kind in KINDS:
         for quality in QUALITIES:
             if time.perf_counter() - started < _LONGEST:
-                config = replace(preset(quality, n_layers), precision=precision)
+                config = replace(preset(quality, cuts), precision=precision)
                 store.keep_measured(setup, quality, kind, _pace(loaded, config, kind, str(where)))
 
 
