@@ -65,8 +65,8 @@ class ImportForm(QWidget):
         self.import_button, self.close_button = QPushButton("Import"), QPushButton("Close")
         self._lay_out()
         self.layouts.changed.connect(self._on_layout)
-        self.import_button.clicked.connect(lambda: self.asked.emit())
-        self.close_button.clicked.connect(lambda: self.closed.emit())
+        self.import_button.clicked.connect(self._on_import)
+        self.close_button.clicked.connect(self._on_close)
         self._on_layout()
 
     def offer(self, path: Path) -> None:
@@ -93,9 +93,10 @@ class ImportForm(QWidget):
             raise SettingsError("No file. Choose one with 'Import ...', or drop one here.")
         layout, description = self.layouts.value, None
         if layout == DESCRIBED:
-            description = self.description.value
-            if not isinstance(description, Path) or description == Path():  # magicgui's nothing
+            chosen = self.description.value
+            if not isinstance(chosen, Path) or chosen == Path():  # what magicgui makes of nothing
                 raise SettingsError("No architecture file. Choose one, or another architecture.")
+            description = chosen
         number = int(self.number.value)
         return ImportOrder(
             path=self._path,
@@ -134,6 +135,12 @@ class ImportForm(QWidget):
         layout.addWidget(fields)
         layout.addLayout(buttons)
         layout.addStretch(1)
+
+    def _on_import(self) -> None:
+        self.asked.emit()
+
+    def _on_close(self) -> None:
+        self.closed.emit()
 
     def _on_layout(self, _: object = None) -> None:
         self.description.enabled = self.layouts.value == DESCRIBED
