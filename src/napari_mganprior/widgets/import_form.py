@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from magicgui.widgets import ComboBox, FileEdit, FloatSpinBox, LineEdit, SpinBox
+from magicgui.widgets import ComboBox, FileEdit, FloatSpinBox, LineEdit
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # renamed by qtpy
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
@@ -18,14 +18,13 @@ FORMATS = (
     "All files (*)"
 )
 RECOGNISE, DESCRIBED = "recognise", "architecture file"
-_NO_CLASS = -1
-_MOST_CLASSES = 100_000
 _TIPS = {
     "name": "What the prior is called from then on: letters, digits and dashes",
     "layout": "How the file is laid out. It is recognised by the names of its weights; 'recognise' "
     "fits unless the message says otherwise.",
     "description": "A JSON file that describes the network: docs/architecture-files.md says how",
-    "number": "Of a conditional generator: the class it is to draw, counted from 0",
+    "number": "Of a conditional generator: the number of the class it is to draw, counted from 0; "
+    "empty for any other",
     "truncation": "Below 1, codes are drawn nearer to the mean: better pictures, less variety",
     "licence": "Under which the weights may be used; it goes into the prior's card",
 }
@@ -54,10 +53,7 @@ class ImportForm(QWidget):
         self.name = LineEdit(tooltip=_TIPS["name"])
         self.layouts = ComboBox(choices=(RECOGNISE, *LAYOUTS, DESCRIBED), tooltip=_TIPS["layout"])
         self.description = FileEdit(filter="*.json", nullable=True, tooltip=_TIPS["description"])
-        self.number = SpinBox(
-            value=_NO_CLASS, min=_NO_CLASS, max=_MOST_CLASSES, tooltip=_TIPS["number"]
-        )
-        self.number.native.setSpecialValueText("none")
+        self.number = LineEdit(tooltip=_TIPS["number"])
         self.truncation = FloatSpinBox(
             value=1.0, min=0.01, max=1.0, step=0.05, tooltip=_TIPS["truncation"]
         )
@@ -77,7 +73,7 @@ class ImportForm(QWidget):
         self.name.value = _free_name(path.stem)
         self.layouts.value = RECOGNISE
         self.description.value = None
-        self.number.value = _NO_CLASS
+        self.number.value = ""
         self.truncation.value = 1.0
         self.licence.value = ""
 
@@ -87,7 +83,7 @@ class ImportForm(QWidget):
         Raises
         ------
         SettingsError
-            If something is missing.
+            If something is missing, or the class is no number.
         """
         if self._path is None:
             raise SettingsError("No file. Choose one with 'Import ...', or drop one here.")
@@ -97,20 +93,19 @@ class ImportForm(QWidget):
             if not isinstance(chosen, Path) or chosen == Path():  # what magicgui makes of nothing
                 raise SettingsError("No architecture file. Choose one, or another architecture.")
             description = chosen
-        number = int(self.number.value)
         return ImportOrder(
             path=self._path,
             name=str(self.name.value).strip(),
             layout=layout if layout in LAYOUTS else None,
             description=description,
-            number=None if number == _NO_CLASS else number,
+            number=_class_number(str(self.number.value).strip()),
             truncation=float(self.truncation.value),
             licence=str(self.licence.value).strip(),
         )
 
     def _lay_out(self) -> None:
         may_be_cut(self.layouts)
-        for field in (self.name, self.licence):
+        for field in (self.name, self.number, self.licence):
             field.native.setAcceptDrops(False)  # a file dropped here is meant for the form
         fields = QWidget()
         lay_out_form(
@@ -144,6 +139,17 @@ class ImportForm(QWidget):
 
     def _on_layout(self, _: object = None) -> None:
         self.description.enabled = self.layouts.value == DESCRIBED
+
+
+def _class_number(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdecimal() or not text.isascii():
+        raise SettingsError(
+            f"Got the class {text!r}; wanted a whole number from 0 on. Leave it empty if the "
+            "generator has no classes."
+        )
+    return int(text)
 
 
 def _free_name(stem: str) -> str:

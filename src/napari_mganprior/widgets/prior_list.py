@@ -1,5 +1,7 @@
 """The list of priors, a row each."""
 
+from contextlib import suppress
+
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_mganprior.errors import PriorError
@@ -9,7 +11,7 @@ from napari_mganprior.priors.words import ORIGINS, images_in_words
 __all__ = ["PriorList"]
 
 _COLUMNS = ("prior", "from", "images")
-_ROWS = 5
+_ROWS = 4
 
 
 class PriorList(QTableWidget):
@@ -58,10 +60,9 @@ class PriorList(QTableWidget):
     def _fill(self) -> None:
         self.setRowCount(len(self._names))
         for row, name in enumerate(self._names):
-            try:
+            origin, kind = "", "damaged"
+            with suppress(PriorError):  # the card says what is wrong
                 origin = ORIGINS[prior_source(name)]
                 kind = images_in_words(name)
-            except PriorError:  # the card says what is wrong
-                origin, kind = "", "damaged"
             for column, text in enumerate((name, origin, kind)):
                 self.setItem(row, column, QTableWidgetItem(text))

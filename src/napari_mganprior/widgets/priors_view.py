@@ -233,6 +233,8 @@ class PriorsWidget(QWidget):
 
     def _on_selected(self) -> None:
         self._be_unsure()
+        if not self.panel.busy:
+            self._show_form(False)
         self._show_card()
 
     def _on_ended(self, end: PriorEnd) -> None:
@@ -271,12 +273,15 @@ class PriorsWidget(QWidget):
             picture.show_sheet(drawn.sheet)
         elif beside is not None and beside.is_file():
             picture.show_file(beside)
+        elif self._fault:
+            picture.show_words("")
         else:
             picture.show_words("No picture of its samples yet: press 'Draw samples'.")
 
     def _show_form(self, shown: bool) -> None:
-        self.form.setVisible(shown)
-        self.card.setVisible(not shown)
+        # hidden first: both at once would make the window grow for good
+        for widget in (self.card, self.form) if shown else (self.form, self.card):
+            widget.setVisible((widget is self.form) is shown)
 
     def _close_form(self) -> None:
         self._show_form(False)
