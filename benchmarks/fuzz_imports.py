@@ -181,6 +181,8 @@ def child(folder: Path, seed: int, first: int, seconds: float) -> int:
         outcome = "slow" if result["seconds"] > SLOW else outcome
         if "\n" in result["message"] or (outcome != "drawn" and not result["message"]):
             outcome = "wordless"
+        if "unforeseen" in result["message"]:
+            outcome = "crashed"
         counts[name, outcome] += 1
         index += 1
         if outcome in ("tripped", "crashed", "slow", "wordless"):
