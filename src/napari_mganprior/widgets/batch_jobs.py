@@ -149,9 +149,10 @@ def plan_files(images: Path, masks: Path, output: Path, state: Mapping[str, Any]
 
 def _options(state: Mapping[str, Any]) -> dict[str, Any]:
     options = {key: state[key] for key in _ENGINE if key in state}
-    options |= engine_options(current_preferences(), str(state.get("device", "auto")))
+    preferences = current_preferences()
+    options |= engine_options(preferences, str(state.get("device", "auto")))
     if options.get("prior") not in prior_names():
-        options["prior"] = prior_names()[0] if prior_names() else ""
+        options["prior"] = preferences.default_prior
     return options
 
 
