@@ -268,6 +268,11 @@ def _(canary: str) -> bytes:
     return b"PK\x03\x04" + bytes(60) + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 2**31, 0, 0)
 
 
+@hostile("no-members.npz", "an empty zip archive")
+def _(canary: str) -> bytes:
+    return b"PK\x03\x04" + bytes(60) + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0, 0, 0, 64, 0)
+
+
 @hostile("packed-h5-bomb.h5", "claims")
 def _(canary: str) -> bytes:
     buffer = io.BytesIO()

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import mmap
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,17 @@ _NOT_THE_FILE = {  # what is often saved in the place of a file
     b"version https://git-lfs": "a pointer of git LFS",
 }
 _PICKLE_ENDINGS = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt"}
+# of the libraries; the fuzzer counts each of these as a fault of ours all the same
+_UNFORESEEN = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 _LARGEST_CONFIG = 1024**2  # bytes
 
 
@@ -87,6 +100,14 @@ def open_foreign(path: Path, *, limits: Limits | None = None) -> Foreign:
     except (RecursionError, MemoryError) as error:
         raise refusal(
             source, "nests too deep or needs too much memory", wanted=_WANTED, todo=UNSAFE
+        ) from error
+    except _UNFORESEEN as error:
+        if isinstance(error, ImportRefused):
+            raise
+        raise refusal(
+            source,
+            f"is damaged in an unforeseen way ({type(error).__name__})",
+            wanted=_WANTED,
         ) from error
     if not foreign.tensors:
         raise refusal(
