@@ -15,8 +15,12 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 _WHERE = {
     "DamageConfig": "napari_mganprior.damage",
+    "Denoising": "napari_mganprior.restore",
     "Inpainting": "napari_mganprior.restore",
+    "NoiseConfig": "napari_mganprior.restore",
     "Restoration": "napari_mganprior.restore",
+    "denoise": "napari_mganprior.restore",
+    "find_bad_pixels": "napari_mganprior.restore",
     "inpaint": "napari_mganprior.restore",
     "list_priors": "napari_mganprior.priors",
     "load_prior": "napari_mganprior.generators.checkpoint",
@@ -27,9 +31,13 @@ _WHERE = {
 
 __all__ = [
     "DamageConfig",
+    "Denoising",
     "Inpainting",
+    "NoiseConfig",
     "Restoration",
     "__version__",
+    "denoise",
+    "find_bad_pixels",
     "inpaint",
     "list_priors",
     "load_prior",

@@ -9,24 +9,34 @@ from typing import TYPE_CHECKING, Any
 from napari_mganprior.restore.result import Restoration, RestoreStep
 
 if TYPE_CHECKING:
-    from napari_mganprior.restore.function import inpaint
+    from napari_mganprior.restore.denoising import Denoising
+    from napari_mganprior.restore.function import denoise, inpaint
     from napari_mganprior.restore.inpainting import Inpainting
+    from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels
     from napari_mganprior.restore.replaying import Replay, replay
     from napari_mganprior.restore.search import search_window
     from napari_mganprior.restore.series import SeriesInpainting
 
 __all__ = [
+    "Denoising",
     "Inpainting",
+    "NoiseConfig",
     "Replay",
     "Restoration",
     "RestoreStep",
     "SeriesInpainting",
+    "denoise",
+    "find_bad_pixels",
     "inpaint",
     "replay",
     "search_window",
 ]
 
 _WHERE = {
+    "Denoising": "denoising",
+    "NoiseConfig": "noise",
+    "denoise": "function",
+    "find_bad_pixels": "noise",
     "Inpainting": "inpainting",
     "Replay": "replaying",
     "SeriesInpainting": "series",

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 from napari_mganprior.damage import DamageConfig
 from napari_mganprior.generators.checkpoint import load_prior
 from napari_mganprior.priors import find_prior
+from napari_mganprior.restore.denoising import Denoising
 from napari_mganprior.restore.inpainting import Inpainting
+from napari_mganprior.restore.noise import NoiseConfig
 
 if TYPE_CHECKING:
     from napari.types import ImageData, LabelsData
 
-__all__ = ["inpaint"]
+__all__ = ["denoise", "inpaint"]
 
 
 def inpaint(
@@ -69,6 +71,71 @@ def inpaint(
         device=device,
         zoom=zoom,
         damage=damage,
+    )
+    for _ in run:
+        pass
+    return run.result().image
+
+
+def denoise(
+    image: "ImageData",
+    *,
+    prior: str | Path = "nuclei",
+    noise: str = "gaussian",
+    level: float | None = None,
+    gain: float | None = None,
+    offset: float | None = None,
+    read_noise: float | None = None,
+    mask: "LabelsData | None" = None,
+    find_bad: bool = False,
+    quality: str = "balanced",
+    seed: int = 0,
+    device: str = "auto",
+    zoom: float | None = 1.0,
+) -> "ImageData":
+    """Draw a noisy image anew from what a prior knows.
+
+    Every pixel of the result is an estimate.
+
+    Parameters
+    ----------
+    image : array
+        (H, W) or (H, W, 3), at least 16x16 pixels, any integer or float type, any range.
+    prior : str or Path
+        Name of an installed prior, or a file.
+    noise : {"gaussian", "poisson"}
+        The same everywhere, or growing with the signal.
+    level, gain, offset, read_noise : float, optional
+        As in `NoiseConfig`, in the image's units; measured in the image if left out.
+    mask : array, optional
+        (H, W); pixels that are not 0 are bad, and are filled.
+    find_bad : bool
+        Find further bad pixels, see `find_bad_pixels`.
+    quality, seed, device, zoom
+        As for `inpaint`.
+
+    Returns
+    -------
+    array
+        Same shape and dtype. For uncertainty, noise level and recipe use `Denoising`.
+
+    Raises
+    ------
+    ImageError, MaskError, PriorError, SettingsError, DeviceError, ComputeError
+        If an input cannot be used or the computation fails.
+    """
+    run = Denoising(
+        image,
+        load_prior(find_prior(str(prior))),
+        noise=NoiseConfig(
+            model=noise, level=level, gain=gain, offset=offset, read_noise=read_noise
+        ),
+        mask=mask,
+        find_bad=find_bad,
+        quality=quality,
+        seed=seed,
+        device=device,
+        zoom=zoom,
     )
     for _ in run:
         pass

@@ -77,12 +77,14 @@ class Restoration:
     Attributes
     ----------
     image : array
-        Same shape and dtype as the input; pixels outside `invented` are bit-identical.
+        Of the input's dtype, and its shape but for tasks that enlarge. After inpainting, pixels
+        outside `invented` are bit-identical; other tasks say in the recipe what they replace.
     invented : array of bool
-        Pixels that the prior filled, (H, W); (P, H, W) for a series of planes.
+        Pixels of which nothing was measured and that the prior filled, (H, W); (P, H, W) for a
+        series of planes.
     uncertainty : array of float32
         Standard deviation over restarts, shape of `invented`, in the image's units; 0 where
-        nothing was invented.
+        nothing was drawn.
     history : tuple of float
         The loss after every evaluation.
     recipe : dict
