@@ -19,6 +19,7 @@ _WHERE = {
     "Inpainting": "napari_mganprior.restore",
     "NoiseConfig": "napari_mganprior.restore",
     "Restoration": "napari_mganprior.restore",
+    "SuperResolution": "napari_mganprior.restore",
     "denoise": "napari_mganprior.restore",
     "find_bad_pixels": "napari_mganprior.restore",
     "inpaint": "napari_mganprior.restore",
@@ -27,6 +28,7 @@ _WHERE = {
     "register_generator": "napari_mganprior.generators.registry",
     "replay": "napari_mganprior.restore",
     "split_module": "napari_mganprior.generators.chain",
+    "super_resolve": "napari_mganprior.restore",
 }
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "Inpainting",
     "NoiseConfig",
     "Restoration",
+    "SuperResolution",
     "__version__",
     "denoise",
     "find_bad_pixels",
@@ -44,6 +47,7 @@ __all__ = [
     "register_generator",
     "replay",
     "split_module",
+    "super_resolve",
 ]
 
 

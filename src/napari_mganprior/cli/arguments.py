@@ -22,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_inpaint(commands)
     _add_denoise(commands)
+    _add_super_resolve(commands)
     _add_run(commands)
     _add_demo(commands)
     _add_priors(commands)
@@ -100,6 +101,40 @@ def _add_denoise(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_engine(parser)
     _add_zoom(parser)
     parser.set_defaults(module="denoise", when_stopped="Nothing was written.")
+
+
+def _add_super_resolve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "super-resolve",
+        help="draw an image of more pixels",
+        description="Draw a PNG or TIFF image of more pixels from what a prior knows. Every pixel "
+        "is an estimate; reduced again, they give the input.",
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG or TIFF, grey or RGB")
+    _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write")
+    parser.add_argument(
+        "--factor",
+        type=int,
+        default=4,
+        choices=(2, 4, 8, 16),
+        help="so many times more pixels a side (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--kernel",
+        choices=("binning", "bicubic", "gaussian"),
+        default="binning",
+        help="how the image became small: camera pixels, an image program, or a microscope's blur "
+        "and camera pixels (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sigma",
+        type=float,
+        default=1.0,
+        metavar="PX",
+        help="standard deviation of that blur, in pixels of the result (default: %(default)s)",
+    )
+    _add_engine(parser)
+    parser.set_defaults(module="super_resolve", when_stopped="Nothing was written.")
 
 
 def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

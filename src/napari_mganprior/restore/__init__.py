@@ -10,12 +10,13 @@ from napari_mganprior.restore.result import Restoration, RestoreStep
 
 if TYPE_CHECKING:
     from napari_mganprior.restore.denoising import Denoising
-    from napari_mganprior.restore.function import denoise, inpaint
+    from napari_mganprior.restore.function import denoise, inpaint, super_resolve
     from napari_mganprior.restore.inpainting import Inpainting
     from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels
     from napari_mganprior.restore.replaying import Replay, replay
     from napari_mganprior.restore.search import search_window
     from napari_mganprior.restore.series import SeriesInpainting
+    from napari_mganprior.restore.super_resolution import SuperResolution
 
 __all__ = [
     "Denoising",
@@ -25,11 +26,13 @@ __all__ = [
     "Restoration",
     "RestoreStep",
     "SeriesInpainting",
+    "SuperResolution",
     "denoise",
     "find_bad_pixels",
     "inpaint",
     "replay",
     "search_window",
+    "super_resolve",
 ]
 
 _WHERE = {
@@ -40,9 +43,11 @@ _WHERE = {
     "Inpainting": "inpainting",
     "Replay": "replaying",
     "SeriesInpainting": "series",
+    "SuperResolution": "super_resolution",
     "inpaint": "function",
     "replay": "replaying",
     "search_window": "search",
+    "super_resolve": "function",
 }
 
 

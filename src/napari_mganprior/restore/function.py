@@ -9,11 +9,12 @@ from napari_mganprior.priors import find_prior
 from napari_mganprior.restore.denoising import Denoising
 from napari_mganprior.restore.inpainting import Inpainting
 from napari_mganprior.restore.noise import NoiseConfig
+from napari_mganprior.restore.super_resolution import Kernel, SuperResolution
 
 if TYPE_CHECKING:
     from napari.types import ImageData, LabelsData
 
-__all__ = ["denoise", "inpaint"]
+__all__ = ["denoise", "inpaint", "super_resolve"]
 
 
 def inpaint(
@@ -136,6 +137,63 @@ def denoise(
         seed=seed,
         device=device,
         zoom=zoom,
+    )
+    for _ in run:
+        pass
+    return run.result().image
+
+
+def super_resolve(
+    image: "ImageData",
+    *,
+    prior: str | Path = "nuclei",
+    factor: int = 4,
+    kernel: Kernel = "binning",
+    sigma: float = 1.0,
+    quality: str = "balanced",
+    seed: int = 0,
+    device: str = "auto",
+) -> "ImageData":
+    """Draw an image of more pixels whose reduction is the image that was measured.
+
+    Every pixel of the result is an estimate.
+
+    Parameters
+    ----------
+    image : array
+        (H, W) or (H, W, 3), at least 16x16 pixels, any integer or float type, any range.
+    prior : str or Path
+        Name of an installed prior, or a file.
+    factor : {2, 4, 8, 16}
+        Pixels of the result along the side of a measured one.
+    kernel : {"binning", "bicubic", "gaussian"}
+        How the image is thought to have been made from the larger one: camera pixels, an image
+        program, or a microscope's blur and camera pixels.
+    sigma : float
+        Standard deviation of that blur in pixels of the result, above 0 .. 64.
+    quality, seed, device
+        As for `inpaint`.
+
+    Returns
+    -------
+    array
+        (H * factor, W * factor) or (H * factor, W * factor, 3), same dtype. For uncertainty and
+        recipe use `SuperResolution`.
+
+    Raises
+    ------
+    ImageError, PriorError, SettingsError, DeviceError, ComputeError
+        If an input cannot be used or the computation fails.
+    """
+    run = SuperResolution(
+        image,
+        load_prior(find_prior(str(prior))),
+        factor=factor,
+        kernel=kernel,
+        sigma=sigma,
+        quality=quality,
+        seed=seed,
+        device=device,
     )
     for _ in run:
         pass

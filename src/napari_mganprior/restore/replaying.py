@@ -19,6 +19,7 @@ from napari_mganprior.restore.noise import NoiseConfig
 from napari_mganprior.restore.record import FORMAT
 from napari_mganprior.restore.result import Restoration, RestoreStep, sha256_of
 from napari_mganprior.restore.series import SeriesInpainting
+from napari_mganprior.restore.super_resolution import SuperResolution, no_mask
 
 __all__ = ["Replay", "recipe_mask", "replay"]
 
@@ -145,14 +146,30 @@ class Replay:
             **self._options,
         )
 
+    def _super_resolution(self, start: Restoration | None) -> WindowTask:
+        no_mask(self._mask)
+        how = self._recipe["operator"]
+        options = {key: value for key, value in self._options.items() if key != "zoom"}
+        return SuperResolution(
+            self._image,
+            self._prior,
+            factor=how["factor"],
+            kernel=how["kernel"],
+            sigma=how["sigma"],
+            start=start,
+            **options,
+        )
+
 
 _OPENERS: dict[str, Callable[[Replay, Restoration | None], SeriesInpainting | WindowTask]] = {
     "inpaint": Replay._inpainting,
     "denoise": Replay._denoising,
+    "super_resolve": Replay._super_resolution,
 }
 _OWN_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "inpaint": {},
     "denoise": {"noise": ("given", "used")},
+    "super_resolve": {"operator": ("factor", "kernel", "sigma")},
 }
 
 

@@ -90,7 +90,7 @@ class Restoration:
     recipe : dict
         JSON-able: task, prior and its sha256, config, seed, zoom, device, versions, hashes, mask.
     residual : array of float32
-        What the prior drew minus what was measured, shape of the image, in its units; 0 where
+        What the prior drew minus what was measured, shape of the input, in its units; 0 where
         nothing was measured or nothing drawn. Where it is large, the prior does not know what it
         sees.
     codes : tuple of WindowCodes
