@@ -50,9 +50,11 @@ def test_what_is_given_stays(smooth):
     assert NoiseConfig.from_dict(part.to_dict()) == part
 
 
-def test_half_a_photon_is_the_least():
-    noise = NoiseConfig(model="poisson", gain=2, offset=10, read_noise=0)
-    assert noise.variance(np.array([0.0, 10.0])).tolist() == [2.0, 2.0]
+def test_there_are_no_fewer_photons_than_said():
+    noise = NoiseConfig(model="poisson", gain=2, offset=10, read_noise=1)
+    signal = np.array([0.0, 10.0, 14.0])
+    assert noise.variance(signal).tolist() == [1.0, 1.0, 9.0]
+    assert noise.variance(signal, photons=1).tolist() == [5.0, 5.0, 9.0]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ from napari_mganprior.tiling import Window
 
 __all__ = ["Denoising"]
 
-_HELD_OUT = 0.1  # noise hides what a few pixels have to say
+# or the few dark pixels that happen to be surest would decide alone
+_FEWEST_PHOTONS = 2.0
 
 
 class Denoising(WindowTask):
@@ -104,23 +105,31 @@ class Denoising(WindowTask):
 
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
         config = preset(quality, prior.generator.cuts)
-        return replace(config, n_steps=2 * config.n_steps, held_out=_HELD_OUT)
+        # what is known of the noise says when to stop: no pixels need be held out for that
+        return replace(config, n_steps=2 * config.n_steps, held_out=0.0)
 
     def _value_map(self) -> ValueMap:
         self.noise = self._given.measured(self._image, self._mask)
         # the extremes of a noisy image are those of its noise
         signal = smoothed(self._image, self._mask)
         values = self._percentiles(signal[~self._mask])
-        variance = self.noise.variance(signal).reshape(*self._mask.shape, -1).mean(axis=-1)
         good = ~self._mask
-        harmonic = 1 / np.mean(1 / variance[good])
-        self._weights = np.where(good, harmonic / variance, 0.0)
-        self._level = float(np.sqrt(harmonic)) / (values.high - values.low) * 2
-        if self._level > 1:
+
+        def variance(photons: float) -> NDArray[np.float64]:
+            each = self.noise.variance(signal, photons=photons)
+            return np.asarray(each.reshape(*good.shape, -1).mean(axis=-1))
+
+        weights = 1 / variance(_FEWEST_PHOTONS)
+        self._weights = np.where(good, weights / weights[good].mean(), 0.0)
+        unit = (values.high - values.low) / 2
+        # in generator's units
+        self._variance = variance(0.0) / unit**2
+        level = float(np.sqrt(np.mean(self._variance[good])))
+        if level > 1:
             raise SettingsError(
-                f"Got noise of {np.sqrt(harmonic):.3g} in an image whose values span "
-                f"{values.high - values.low:.3g}; wanted less than half of that. Give a smaller "
-                "level or gain, or average several images first."
+                f"Got noise of {level * unit:.3g} in an image whose values span {2 * unit:.3g}; "
+                "wanted less than half of that. Give a smaller level or gain, or average several "
+                "images first."
             )
         return values
 
@@ -140,6 +149,7 @@ class Denoising(WindowTask):
                 values[weight > 0].ravel() for values, weight in map(trial.read, trial.plan.windows)
             ]
             self._share = float(np.concatenate(left).std())
+        self._noise = sheet((self._weights * self._variance).astype(np.float32))
         return sheet(self._values.encode(clean, clip=False))
 
     def _search(self, window: Window, rng: torch.Generator) -> Iterator[Step]:
@@ -147,8 +157,9 @@ class Denoising(WindowTask):
         known = weight > 0
         config = self._config
         if known.any():  # the weighted mean square of the noise alone
-            expected = self._level * self._share / float(np.sqrt(weight[known].mean()))
-            config = replace(config, noise_level=min(expected, 2.0))
+            expected = float(self._noise.read(window)[0][known].sum() / weight[known].sum())
+            level = float(np.sqrt(max(expected, 0.0))) * self._share
+            config = replace(config, noise_level=min(level, 2.0))
         return search_measurement(
             values,
             weight,

@@ -125,16 +125,25 @@ class NoiseConfig:
             read_noise = float(np.sqrt(max(constant + gain * offset, 0.0)))
         return replace(self, gain=float(gain), offset=float(offset), read_noise=read_noise)
 
-    def variance(self, signal: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Variance of the noise at pixels of some values; all numbers must be known."""
+    def variance(
+        self, signal: NDArray[np.floating], *, photons: float = 0.0
+    ) -> NDArray[np.float64]:
+        """Variance of the noise at pixels of some values; all numbers must be known.
+
+        Parameters
+        ----------
+        signal : array
+            Values without noise.
+        photons : float
+            No pixel is taken to have fewer than so many, 0 or more.
+        """
         if self.level is not None:
             return np.full(signal.shape, self.level**2)
         assert self.gain is not None
         assert self.offset is not None
         assert self.read_noise is not None
-        # no pixel is taken for surer than half a photon makes it, or it alone would count
-        photons = np.maximum((signal - self.offset) / self.gain, 0.5)
-        return np.asarray(self.gain**2 * photons + self.read_noise**2, np.float64)
+        seen = np.maximum((signal - self.offset) / self.gain, photons)
+        return np.asarray(self.gain**2 * seen + self.read_noise**2, np.float64)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON-able values."""

@@ -28,6 +28,7 @@ __all__ = ["FACTORS", "SuperResolution", "reduced"]
 FACTORS = (2, 4, 8, 16)
 _MOST_PIXELS = 1 << 26
 _BYTES = (24, 60)  # a pixel of the result takes at the most, and each of its values besides
+_FOLLOWED = 4  # factor up to which the deeper cut measured better (make bench-tasks)
 _SMOOTH_ROUNDS = 10
 _EXACT_ROUNDS = 20
 
@@ -110,9 +111,12 @@ class SuperResolution(WindowTask):
         )  # fmt: skip
 
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
-        config = preset(quality, prior.generator.cuts)
-        # a small image cannot spare pixels to choose by
-        return replace(config, n_steps=2 * config.n_steps, held_out=0.0)
+        shapes, detail = prior.generator.cuts
+        config = preset(quality, (shapes, detail))
+        # the more pixels are wanted for one, the more is left to the prior; and a small image
+        # cannot spare pixels to choose by
+        layer = detail if self.factor <= _FOLLOWED else shapes
+        return replace(config, layer=layer, n_steps=2 * config.n_steps, held_out=0.0)
 
     def _result_shape(self) -> tuple[int, ...]:
         height, width, *colours = self._image.shape
