@@ -22,8 +22,9 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei bench-inpaint \
-	bench-newcomer bench-reference bench-tasks bench-ui screenshots samples build wheel-check clean
+.PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
+	prior-histology bench-inpaint bench-newcomer bench-reference bench-tasks bench-ui fuzz-imports \
+	screenshots samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,8 +93,11 @@ coverage: $(STAMP) system  ## what the tests do not reach
 demo: $(STAMP)  ## restore the two sample images; table and picture in .demo/
 	$(BIN)/napari-mganprior demo -o .demo --overwrite $(ARGS)
 
-prior-nuclei: $(STAMP)  ## train the bundled prior again (about an hour; resumes); needs DATA
-	$(BIN)/python examples/make_prior_nuclei.py $(DATA)/nuclei $(ARGS)
+prior-nuclei: $(STAMP)  ## train the bundled prior nuclei again (about an hour; resumes); needs DATA
+	$(BIN)/python examples/make_prior.py nuclei $(DATA)/nuclei $(ARGS)
+
+prior-histology: $(STAMP)  ## the same for the bundled prior histology
+	$(BIN)/python examples/make_prior.py histology $(DATA)/histology $(ARGS)
 
 bench-inpaint: $(STAMP)  ## quality in the hole against single code, reference and biharmonic; needs DATA
 	$(BIN)/python benchmarks/inpaint.py --data $(DATA)/nuclei/test.npz $(ARGS)
@@ -109,6 +113,9 @@ bench-ui: $(STAMP) system  ## what the live preview costs, memory after ten runs
 
 bench-newcomer: build system  ## seconds from pip install to a restored sample, in a fresh environment
 	$(SCREEN)$(BIN)/python benchmarks/newcomer.py dist/*.whl $(ARGS)
+
+fuzz-imports: $(STAMP)  ## damage files in every format and import them, ten minutes; nothing may run
+	$(BIN)/python benchmarks/fuzz_imports.py $(ARGS)
 
 screenshots: $(STAMP) system  ## take the README's pictures of the widget again
 	$(SCREEN)$(BIN)/python examples/take_screenshots.py $(ARGS)

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -139,7 +140,11 @@ def damage(data: bytes, rng: random.Random, others: list[bytes], pieces: list[by
 def inside(data: bytes, rng: random.Random, change: Callable[[bytes], bytes]) -> bytes:
     """Damage one member of an archive, most often the table of contents, and pack it again."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
+    with (
+        warnings.catch_warnings(action="ignore"),  # two members of one name are meant
+        zipfile.ZipFile(io.BytesIO(data)) as old,
+        zipfile.ZipFile(buffer, "w") as new,
+    ):
         names = old.namelist()
         index = [name for name in names if name.endswith("data.pkl")]
         chosen = index[0] if index and rng.random() < 0.8 else rng.choice(names)
@@ -181,6 +186,8 @@ def child(folder: Path, seed: int, first: int, seconds: float) -> int:
         outcome = "slow" if result["seconds"] > SLOW else outcome
         if "\n" in result["message"] or (outcome != "drawn" and not result["message"]):
             outcome = "wordless"
+        if "unforeseen" in result["message"]:
+            outcome = "crashed"
         counts[name, outcome] += 1
         index += 1
         if outcome in ("tripped", "crashed", "slow", "wordless"):

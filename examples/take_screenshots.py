@@ -6,7 +6,8 @@ Run it where there is a display, or under xvfb::
 
 It opens a sample, opens the form, runs it, and writes widget-before.png, -running.png, -after.png
 at 1366 x 768, in the dark theme, -light.png in the light one, a picture of each page of the form
-and of the recipe in both, and the same of the form Batch after a run over three layers.
+and of the recipe in both, the same of the form Batch after a run over three layers, and of the form
+Priors with a card and with a file to import.
 """
 
 import argparse
@@ -115,6 +116,24 @@ def show_batch(camera: Camera, chosen: argparse.Namespace) -> None:
         raise SystemExit(f"The batch did not end: {widget.panel.status.text()}")
     for theme in THEMES:
         camera.shoot(f"batch-{theme}", theme)
+    viewer.window.remove_dock_widget(widget)
+
+
+def show_priors(camera: Camera) -> None:
+    """Take the pictures of the form Priors; the file to import is one of nobody's."""
+    viewer = camera.viewer
+    viewer.layers.clear()
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Priors")
+    for theme in THEMES:
+        camera.shoot(f"priors-{theme}", theme)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stylegan2-faces-256.pkl"
+        path.write_bytes(b"")
+        widget.offer(path)
+        for theme in THEMES:
+            camera.shoot(f"priors-import-{theme}", theme)
+    widget.form.close_button.click()
+    viewer.window.remove_dock_widget(widget)
 
 
 def main() -> None:
@@ -136,6 +155,7 @@ def main() -> None:
         camera = Camera(viewer, chosen.folder)
         show_inpaint(camera, chosen)
         show_batch(camera, chosen)
+        show_priors(camera)
         viewer.close()
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from napari_mganprior.errors import SettingsError, StorageError
-from napari_mganprior.files import write_atomically
 
 __all__ = [
     "Preferences",
@@ -238,6 +237,8 @@ def _save(path: Path, values: dict[str, Any]) -> None:
             f"Got values for {path.name} that JSON cannot hold ({error}); wanted text, finite "
             "numbers, true, false, null, lists and dicts of them. Convert them first."
         ) from error
+    from napari_mganprior.files import write_atomically  # brings numpy, which reading need not
+
     write_atomically(path, f"{text}\n".encode())
 
 

@@ -1,8 +1,108 @@
 """`napari-mganprior priors`."""
 
 import hashlib
+import json
+
+import pytest
+import torch
 
 from napari_mganprior.cli import main
+from napari_mganprior.generators.pggan import PGGANGenerator
+from napari_mganprior.imports import importing
+from napari_mganprior.imports.base import Converted
+from napari_mganprior.priors import read_entry
+
+
+class Adapter:
+    """Takes whatever it is given for a PGGAN of ours."""
+
+    name = "described"
+
+    def __init__(self):
+        self.asked = {}
+
+    def recognise(self, foreign):
+        return True
+
+    def convert(self, foreign, options):
+        self.asked = {key: options[key] for key in options}
+        spec = {"resolution": 4, "widths": [2], "code_dim": 3, "image_channels": 3}
+        return Converted(
+            architecture="pggan",
+            generator=spec,
+            state=foreign.under("g"),
+            image_channels=3,
+            resolution=4,
+        )
+
+
+@pytest.fixture
+def adapter(monkeypatch) -> Adapter:
+    adapter = Adapter()
+    monkeypatch.setattr(importing, "ADAPTERS", (adapter,))
+    return adapter
+
+
+@pytest.fixture
+def stranger(tmp_path, monkeypatch, adapter):
+    """Return a checkpoint; the user's own folder is empty."""
+    monkeypatch.setenv("NAPARI_MGANPRIOR_PRIORS", str(tmp_path / "own"))
+    network = PGGANGenerator(resolution=4, widths=[2], code_dim=3, image_channels=3)
+    torch.save({"g": network.state_dict()}, tmp_path / "stranger.pth")
+    return tmp_path / "stranger.pth"
+
+
+def test_a_checkpoint_is_imported_used_and_removed(stranger, capsys):
+    """Law: import prints the card and where the samples are; what was imported can be removed."""
+    folder = stranger.parent / "own"
+    command = ["priors", "import", str(stranger), "--name", "mine", "--licence", "MIT"]
+    assert main([*command, "--domain", "squares"]) == 0
+    report = capsys.readouterr().out
+    entry = read_entry("mine")
+    assert entry.sha256 in report
+    assert "squares" in report
+    assert "MIT" in report
+    assert f"Samples: {folder / 'mine_grid.png'}" in report
+    assert (folder / "mine_grid.png").is_file()
+    assert main(command) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+    capsys.readouterr()
+    assert main(["priors", "path", "mine"]) == 0
+    assert capsys.readouterr().out.strip() == str(entry.path)
+    assert main(["priors", "remove", "mine"]) == 0
+    assert capsys.readouterr().out.count("removed ") == 2
+    assert list(folder.iterdir()) == []
+    assert main(["priors", "path"]) == 0
+    assert capsys.readouterr().out.strip() == str(folder)
+
+
+def test_options_and_description_reach_the_adapter(stranger, adapter, tmp_path):
+    """Law: numbers and the architecture file's content are handed on as they are."""
+    description = tmp_path / "net.json"
+    description.write_text(json.dumps({"layers": [1, 2]}))
+    options = ["--class", "3", "--truncation", "0.5", "--architecture", str(description)]
+    assert main(["priors", "import", str(stranger), *options]) == 0
+    assert adapter.asked == {"class": 3, "truncation": 0.5, "description": {"layers": [1, 2]}}
+    assert read_entry("stranger").card.training["options"] == {"class": 3, "truncation": 0.5}
+
+
+@pytest.mark.parametrize("content", [None, "{", "[" * 100_000, "1" * 2_000_000])
+def test_an_architecture_file_that_is_none_is_refused(content, stranger, tmp_path, capsys):
+    description = tmp_path / "net.json"
+    if content is not None:
+        description.write_text(content)
+    command = ["priors", "import", str(stranger), "--architecture", str(description)]
+    assert main(command) == 2
+    assert "Could not read the architecture file" in capsys.readouterr().err
+    assert not (tmp_path / "own").exists()
+
+
+def test_a_refused_file_leaves_nothing(stranger, capsys):
+    stranger.write_bytes(b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R.")
+    assert main(["priors", "import", str(stranger)]) == 2
+    assert "names 'os.system'" in capsys.readouterr().err
+    assert not (stranger.parent / "own").exists()
 
 
 def test_the_list_names_every_prior_with_its_hash(own_priors, capsys):

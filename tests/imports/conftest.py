@@ -13,7 +13,8 @@ import torch
 from napari_mganprior.arrays import seeded
 from napari_mganprior.generators.pggan import PGGANGenerator
 from napari_mganprior.imports import importing
-from napari_mganprior.imports.base import Converted, Foreign, check_shapes
+from napari_mganprior.imports.base import Converted, Foreign, ImportRefused, Limits, check_shapes
+from napari_mganprior.imports.readers import open_foreign
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SPEC = {"resolution": 8, "widths": [6, 4], "code_dim": 5, "image_channels": 1}
@@ -81,3 +82,21 @@ def own_file(own_generator, tmp_path) -> Path:
     path = tmp_path / "stranger.pth"
     torch.save({"own": own_generator.state_dict(), "step": 3}, path)
     return path
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Return a function that opens bytes and returns the reason for which they are refused."""
+
+    def reason(data: bytes, ending: str = ".pkl", **limits: int) -> str:
+        path = tmp_path / f"file{ending}"
+        path.write_bytes(data)
+        with pytest.raises(ImportRefused) as error:
+            open_foreign(path, limits=Limits(**limits))
+        message = str(error.value)
+        assert message.startswith(f"Got file{ending}, which ")
+        assert "; wanted " in message
+        assert "\n" not in message
+        return message
+
+    return reason

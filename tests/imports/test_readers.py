@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from napari_mganprior.imports.base import ImportRefused, Limits
-from napari_mganprior.imports.readers import open_foreign
+from napari_mganprior.imports.readers import open_foreign, opening
 
 WHERE = {  # what stands before the names in the shared files
     "torch": "generator_smooth.",
@@ -273,6 +273,27 @@ def test_what_is_no_file_of_weights_is_told_apart(tmp_path):
         open_foreign(tmp_path / "nowhere.pt")
     with pytest.raises(ImportRefused, match="could not be read"):
         open_foreign(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (KeyError("a\nb"), r"damaged in an unforeseen way \(KeyError\)"),
+        (struct.error("x"), r"damaged in an unforeseen way \(error\)"),
+        (MemoryError(), "nests too deep or needs too much memory"),
+        (RecursionError(), "nests too deep or needs too much memory"),
+    ],
+)
+def test_what_nobody_thought_of_is_refused_too(fault, reason, valid_files, monkeypatch):
+    """Law: a reader's own fault reaches the user as a refusal on one line."""
+
+    def fail(*args, **settings):
+        raise fault
+
+    monkeypatch.setattr(opening, "read_safetensors", fail)
+    with pytest.raises(ImportRefused, match=reason) as refused:
+        open_foreign(valid_files["safetensors"])
+    assert "\n" not in str(refused.value)
 
 
 def test_the_limits_hold(valid_files):

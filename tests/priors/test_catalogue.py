@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from napari_mganprior.errors import PriorError
+from napari_mganprior.errors import PriorError, SettingsError, StorageError
 from napari_mganprior.generators.checkpoint import read_card
 from napari_mganprior.priors import (
     catalogue,
+    check_prior_name,
     find_prior,
     list_priors,
     prior_names,
     read_entry,
+    remove_prior,
     user_folder,
 )
 from napari_mganprior.settings import Preferences, save_preferences
@@ -96,3 +98,56 @@ def test_the_preferred_cache_folder_holds_the_priors(monkeypatch, tmp_path):
     monkeypatch.setenv("NAPARI_MGANPRIOR_CONFIG", str(tmp_path / "config"))
     save_preferences(Preferences(cache_folder=str(tmp_path / "cache")))
     assert user_folder() == tmp_path / "cache" / "priors"
+
+
+def test_a_prior_is_removed_with_what_lies_beside_it(own, tiny_prior_path):
+    """Law: the prior, its pictures and its text go; other files stay."""
+    shutil.copy(tiny_prior_path, own / "mine.safetensors")
+    beside = ["mine_grid.png", "mine.md", "mine_nearest.png"]
+    others = ["mine_grid2.png", "minemine.md", "other_grid.png"]
+    for name in beside + others:
+        (own / name).write_bytes(b"x")
+    gone = remove_prior("mine")
+    assert sorted(path.name for path in gone) == sorted(["mine.safetensors", *beside])
+    assert sorted(path.name for path in own.iterdir()) == sorted(others)
+    with pytest.raises(PriorError, match=r"Got the prior 'mine' to remove; .* your own: none"):
+        remove_prior("mine")
+
+
+def test_a_bundled_prior_is_not_removed(own, bundled, tiny_prior_path):
+    """Law: a name with a bundled and an own prior means the bundled one, here too."""
+    shutil.copy(tiny_prior_path, bundled / "both.safetensors")
+    shutil.copy(tiny_prior_path, own / "both.safetensors")
+    with pytest.raises(PriorError, match="which came with the package"):
+        remove_prior("both")
+    assert remove_prior("user/both") == (own / "both.safetensors",)
+    assert (bundled / "both.safetensors").exists()
+
+
+def test_a_path_is_no_name_to_remove(own, tiny_prior_path):
+    """Law: nothing outside the user's folder is ever deleted."""
+    with pytest.raises(PriorError, match="wanted one of your own"):
+        remove_prior(str(tiny_prior_path))
+    assert tiny_prior_path.exists()
+
+
+def test_a_prior_that_cannot_be_removed_is_told(own, tiny_prior_path, monkeypatch):
+    shutil.copy(tiny_prior_path, own / "mine.safetensors")
+
+    def held(path, **settings):
+        raise PermissionError(13, "in use")
+
+    monkeypatch.setattr(Path, "unlink", held)
+    with pytest.raises(StorageError, match=r"Could not remove .*mine.safetensors \(in use\)"):
+        remove_prior("mine")
+
+
+@pytest.mark.parametrize("name", ["", " a", "a/b", "a\\b", "..", ".a", "a\tb", "C:a", "x" * 101])
+def test_names_that_are_no_files_names_are_refused(name):
+    with pytest.raises(SettingsError, match="wanted one that can be a file's name"):
+        check_prior_name(name)
+
+
+def test_ordinary_names_pass():
+    for name in ("cells", "my cells 2", "zellen-ä", "v1.2"):
+        check_prior_name(name)

@@ -8,7 +8,9 @@ from dataclasses import asdict
 import pytest
 
 from napari_mganprior.errors import PriorError
+from napari_mganprior.generators.biggan import BigGANDeepGenerator, BigGANGenerator
 from napari_mganprior.generators.checkpoint import load_prior, read_card
+from napari_mganprior.generators.dcgan import DCGANGenerator
 from napari_mganprior.priors import find_prior
 from napari_mganprior.priors.header import prior_sha256, read_header
 
@@ -43,6 +45,31 @@ def test_it_says_what_the_real_reader_says(prior_folder, name):
     assert header.resolution == generator.resolution
     assert header.image_channels == generator.image_channels
     assert header.n_bytes == path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        DCGANGenerator(widths=(6, 4, 3), code_dim=5, image_channels=3),
+        BigGANGenerator(widths=(4, 4, 2), attention=(), code_dim=6, chunk=2, image_channels=3),
+        BigGANDeepGenerator(
+            widths=(8, 8, 8, 4, 4),
+            upsample=(False, True, False, True),
+            attention=(),
+            code_dim=6,
+            image_channels=3,
+        ),
+    ],
+)
+def test_it_finds_the_resolution_of_those_that_do_not_state_it(prior, generator):
+    """Law: header(file).resolution = the network's."""
+    spec = generator.spec()
+    assert "resolution" not in spec
+    table, tensors = parts(prior)
+    card = json.loads(table["__metadata__"]["napari-mganprior"])
+    table["__metadata__"]["napari-mganprior"] = json.dumps({**card, "generator": spec})
+    join(prior, table, tensors)
+    assert read_header(prior).resolution == generator.resolution
 
 
 def test_a_file_cut_off_anywhere_is_refused(prior):

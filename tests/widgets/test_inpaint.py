@@ -422,6 +422,7 @@ def test_colours_go_through(make_napari_viewer, open_widget, held, qtbot):
     viewer.add_image(np.full((20, 16, 3), 9, np.uint8), name="cells", rgb=True)
     viewer.add_labels(np.eye(20, 16, dtype=int), name="holes")
     widget = open_widget(viewer, held)
+    widget.fields.prior.value = "tinyrgb"
     widget.run()
     held.let()
     idle(qtbot, widget)

@@ -184,13 +184,6 @@ def bad_pictures():
         "inf": (inf, "tiny16", "cpu", r"(?i)inf"),
         "constant": (np.ones((40, 40), np.uint8), "tiny16", "cpu", r"(?i)constant|one value"),
         "small": (picture[:12, :12], "tiny16", "cpu", "12 ?x ?12"),
-        "grey with an RGB prior": (picture, "tinyrgb", "cpu", "(?i)rgb"),
-        "RGB with a grey prior": (
-            np.dstack([picture.astype(np.uint8)] * 3),
-            "tiny16",
-            "cpu",
-            "(?i)grey",
-        ),
         "no such device": (
             picture,
             "tiny16",
@@ -233,3 +226,34 @@ def test_bad_input_says_what_to_do_and_changes_nothing(
     assert len(shown) == 1
     assert widget.panel.status.text() == shown[0]
     assert len(viewer.layers) == 2
+
+
+@pytest.mark.parametrize(
+    ("rgb", "prior", "scope", "message"),
+    [
+        (False, "tinyrgb", "slice", "draws RGB images, 'cells' is grey"),
+        (True, "tiny16", "slice", r"draws grey images, 'cells' is RGB.*'channels one by one'"),
+        (True, "tinyrgb", "channels", "is taken colour by colour; wanted the same"),
+        (True, "tiny16", "channels", None),
+        (True, "tinyrgb", "slice", None),
+    ],
+)
+def test_a_prior_that_draws_something_else_greys_the_button(
+    make_napari_viewer, priors, rgb, prior, scope, message
+):
+    """Law: colours that do not fit are told before a run, without opening the weights."""
+    picture = np.random.default_rng(0).integers(0, 255, (40, 40)).astype(np.uint8)
+    viewer = make_napari_viewer()
+    viewer.add_image(np.dstack([picture] * 3) if rgb else picture, rgb=rgb, name="cells")
+    mask = np.zeros(picture.shape, np.uint8)
+    mask[1, 1] = 1
+    viewer.add_labels(mask)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-mganprior", "Inpaint")
+    widget.fields.restore({"prior": prior, "scope": scope})
+    fault = widget.check()
+    assert widget.panel.run_button.isEnabled() is (message is None)
+    if message is None:
+        assert fault == ""
+    else:
+        with pytest.raises(AssertionError, match=message):
+            raise AssertionError(fault)

@@ -17,8 +17,6 @@ from napari_mganprior.priors import (
 
 __all__ = ["run"]
 
-_LONGEST_DESCRIPTION = 1024**2  # bytes
-
 
 def run(args: argparse.Namespace) -> None:
     """List, import or remove priors, or tell about one."""
@@ -37,13 +35,13 @@ def run(args: argparse.Namespace) -> None:
 
 def _import(args: argparse.Namespace) -> None:
     from napari_mganprior.cli.progress import follow
-    from napari_mganprior.imports import import_steps
+    from napari_mganprior.imports import import_steps, read_description
 
     architecture = args.architecture
     asked = {"class": args.number, "truncation": args.truncation}
     options: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     if architecture is not None and architecture.lower().endswith(".json"):
-        options["description"] = _read_description(Path(architecture))
+        options["description"] = read_description(Path(architecture))
         architecture = "described"
     steps = import_steps(
         args.file,
@@ -62,18 +60,6 @@ def _import(args: argparse.Namespace) -> None:
     _print_info(entry.name)
     print(f"\nSamples: {entry.path.with_name(f'{entry.path.stem}_grid.png')}")
     print(f"Use it with --prior {entry.name}")
-
-
-def _read_description(path: Path) -> Any:
-    try:
-        if path.stat().st_size > _LONGEST_DESCRIPTION:
-            raise ValueError("too long")
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise PriorError(
-            f"Could not read the architecture file {path} ({error}); wanted a JSON file. Correct "
-            "it, or choose another."
-        ) from error
 
 
 def _print_list() -> None:

@@ -28,6 +28,8 @@ from napari_mganprior.priors.grid import GRID_SEED, contact_sheet, encode_sheet
 
 __all__ = ["ImportStep", "adapter_names", "import_prior", "import_steps"]
 
+# an adapter's checks cannot foresee every odd file
+_FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _OPTIONS = {"class", "truncation", "description"}
 _SHEET = 1024  # px, about the side of a grid
 _MOST, _LEAST = 8, 2  # samples along a side of it
@@ -151,7 +153,7 @@ def import_steps(
     converted = _convert(adapter, foreign, asked)
     card = _card(path, name, foreign, adapter, converted, asked, domain=domain, licence=licence)
     yield ImportStep(2, 5, "building the network")
-    generator, discriminator = build_networks(path, card, _named(converted))
+    generator, discriminator = build_networks(path, card, _named(converted, foreign))
     generator.eval()
     side = min(_MOST, max(_LEAST, _SHEET // generator.resolution))
     drawn: list[Tensor] = []
@@ -204,7 +206,7 @@ def _choose(foreign: Foreign, architecture: str | None) -> Adapter:
             "or write an architecture file."
         )
     for adapter in ADAPTERS:
-        with contextlib.suppress(ArithmeticError, LookupError, TypeError, AttributeError):
+        with contextlib.suppress(*_FAULTS):
             if adapter.recognise(foreign):
                 return adapter
     keys = ", ".join(list(foreign.tensors)[:3])
@@ -218,13 +220,14 @@ def _choose(foreign: Foreign, architecture: str | None) -> Adapter:
 def _convert(adapter: Adapter, foreign: Foreign, asked: _Asked) -> Converted:
     try:
         converted = adapter.convert(foreign, asked)
-    # an adapter's checks cannot foresee every odd file
-    except (ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError) as error:
-        raise _unfit(adapter, foreign, error) from error
-    except ValueError as error:
+    except _FAULTS as error:
         if isinstance(error, MGANPriorError):
             raise
-        raise _unfit(adapter, foreign, error) from error
+        raise ImportRefused(
+            f"Got {foreign.source}, which does not fit the architecture {adapter.name} "
+            f"({type(error).__name__}: {str(error)[:100]!a}); wanted its layout. Choose another "
+            "--architecture."
+        ) from error
     unused = sorted(set(asked) - asked.asked)
     if unused:
         raise ImportRefused(
@@ -232,14 +235,6 @@ def _convert(adapter: Adapter, foreign: Foreign, asked: _Asked) -> Converted:
             f"{adapter.name}, which knows no such option; wanted none. Leave it out."
         )
     return converted
-
-
-def _unfit(adapter: Adapter, foreign: Foreign, error: Exception) -> ImportRefused:
-    return ImportRefused(
-        f"Got {foreign.source}, which does not fit the architecture {adapter.name} "
-        f"({type(error).__name__}: {str(error)[:100]!a}); wanted its layout. Choose another "
-        "--architecture."
-    )
 
 
 def _card(
@@ -279,10 +274,16 @@ def _card(
     )
 
 
-def _named(converted: Converted) -> dict[str, Tensor]:
+def _named(converted: Converted, foreign: Foreign) -> dict[str, Tensor]:
     tensors = {f"generator.{key}": value for key, value in converted.state.items()}
     for key, value in (converted.discriminator_state or {}).items():
         tensors[f"discriminator.{key}"] = value
+    for key, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise ImportRefused(
+                f"Got {foreign.source} with NaN or infinity in what becomes {key}; wanted numbers. "
+                "Ask the file's author for another copy."
+            )
     return tensors
 
 

@@ -6,6 +6,7 @@ the same name is called ``user/NAME``, so that no result rests on another prior 
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,6 +24,7 @@ __all__ = [
     "find_prior",
     "list_priors",
     "prior_names",
+    "prior_source",
     "read_entry",
     "remove_prior",
     "user_folder",
@@ -85,6 +87,22 @@ def prior_names() -> tuple[str, ...]:
     return (*_files(), *registered_names())
 
 
+def prior_source(name: str) -> Source:
+    """Tell where one of `prior_names` comes from: ``"bundled"``, ``"user"``, ``"registered"``.
+
+    Raises
+    ------
+    PriorError
+        If there is none of the name.
+    """
+    if registered_name(name) is not None:
+        return "registered"
+    files = _files()
+    if name not in files:
+        raise _none_of(name, files)
+    return files[name][1]
+
+
 def find_prior(name_or_path: str | Path) -> Path:
     """Return the file of a prior.
 
@@ -112,12 +130,7 @@ def find_prior(name_or_path: str | Path) -> Path:
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return path
-    names = ", ".join(files) or "none"
-    raise PriorError(
-        f"Got the prior {str(name_or_path)!r}, which is neither a prior's name nor a file; wanted "
-        f"one of: {names}. Choose one, give the path of a {_SUFFIX} file, or put one into "
-        f"{user_folder()}."
-    )
+    raise _none_of(name_or_path, files)
 
 
 def read_entry(name_or_path: str | Path) -> PriorEntry:
@@ -227,3 +240,12 @@ def _files() -> dict[str, tuple[Path, Source]]:
     for path in sorted(user_folder().glob(f"*{_SUFFIX}")):
         files[f"user/{path.stem}" if path.stem in files else path.stem] = (path, "user")
     return files
+
+
+def _none_of(name: str | Path, files: Iterable[str]) -> PriorError:
+    names = ", ".join(files) or "none"
+    return PriorError(
+        f"Got the prior {str(name)!r}, which is neither a prior's name nor a file; wanted "
+        f"one of: {names}. Choose one, give the path of a {_SUFFIX} file, or put one into "
+        f"{user_folder()}."
+    )

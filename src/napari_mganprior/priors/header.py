@@ -21,6 +21,7 @@ __all__ = ["PriorHeader", "prior_sha256", "read_header"]
 _KEY = "napari-mganprior"
 _FORMAT = 1
 _LARGEST_HEADER = 16 * 1024 * 1024
+_MOST_LAYERS = 24
 _BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 _WHAT_TO_DO = "Choose a .safetensors file made by `napari-mganprior`, or install it again."
 
@@ -40,7 +41,7 @@ class PriorHeader:
     resolution : int
         Side of the generator's images in pixels, 1 or more.
     image_channels : int
-        1 (grey) or 3 (RGB).
+        1 (grey), 3 (RGB), or another number up to 4, which cannot be restored with.
     card : dict
         All of the `PriorCard`, as JSON.
     n_bytes : int
@@ -174,6 +175,19 @@ def _sizes(numbers: Any) -> list[int] | None:
     return numbers if whole else None
 
 
+def _resolution(generator: dict[str, Any]) -> Any:
+    """Find the side of the images; DCGAN and BigGAN are described by their layers alone."""
+    if "resolution" in generator:
+        return generator["resolution"]
+    widths = generator.get("widths")
+    if not isinstance(widths, list) or not 0 < len(widths) <= _MOST_LAYERS:
+        return None
+    if isinstance(upsample := generator.get("upsample"), list):  # BigGAN-deep
+        return 4 * 2 ** min(_MOST_LAYERS, sum(up is True for up in upsample))
+    # BigGAN's first width is that of 4 px; DCGAN's last block draws the image
+    return 4 * 2 ** (len(widths) - ("attention" in generator))
+
+
 def _header(path: Path, table: dict[str, Any], n_bytes: int) -> PriorHeader:
     texts = table.get("__metadata__")
     if not isinstance(texts, dict) or not isinstance(texts.get(_KEY), str):
@@ -190,12 +204,12 @@ def _header(path: Path, table: dict[str, Any], n_bytes: int) -> PriorHeader:
     named = [card.get(key) for key in ("name", "architecture", "domain")]
     generator = card.get("generator")
     generator = generator if isinstance(generator, dict) else {}
-    resolution, channels = generator.get("resolution"), generator.get("image_channels")
+    resolution, channels = _resolution(generator), generator.get("image_channels")
     if (
         not all(isinstance(text, str) for text in named)
         or type(resolution) is not int
         or resolution < 1
-        or channels not in (1, 3)
+        or channels not in (1, 2, 3, 4)
     ):
         raise PriorError(
             f"Got a header in {path.name} without name, architecture, domain, or the generator's "

@@ -17,6 +17,7 @@ from napari_mganprior.runs.file_task import FileRequest
 from napari_mganprior.widgets.inputs import Choice, Inputs, check_inputs, take_inputs
 from napari_mganprior.widgets.outcome import Wanted, show_result
 from napari_mganprior.widgets.preferences import current_preferences, engine_options
+from napari_mganprior.widgets.prior_fit import check_prior
 
 __all__ = ["BatchJob", "plan_files", "plan_layers"]
 
@@ -94,13 +95,14 @@ def plan_layers(
 def _layer_job(viewer: ViewerModel, choice: Choice, state: Mapping[str, Any]) -> BatchJob:
     assert choice.image is not None
     name = choice.image.name
-    fault = check_inputs(choice, viewer)
+    options = _options(state)
+    fault = check_inputs(choice, viewer) or check_prior(choice, options["prior"])
     if fault:
         return BatchJob(name, fault=fault)
     try:
         inputs = take_inputs(choice, viewer)
         request = RunRequest(
-            image=inputs.image, mask=inputs.mask, planes=inputs.cut.planes, **_options(state)
+            image=inputs.image, mask=inputs.mask, planes=inputs.cut.planes, **options
         )
     except MGANPriorError as error:
         return BatchJob(name, fault=str(error))
@@ -147,9 +149,10 @@ def plan_files(images: Path, masks: Path, output: Path, state: Mapping[str, Any]
 
 def _options(state: Mapping[str, Any]) -> dict[str, Any]:
     options = {key: state[key] for key in _ENGINE if key in state}
-    options |= engine_options(current_preferences(), str(state.get("device", "auto")))
+    preferences = current_preferences()
+    options |= engine_options(preferences, str(state.get("device", "auto")))
     if options.get("prior") not in prior_names():
-        options["prior"] = prior_names()[0] if prior_names() else ""
+        options["prior"] = preferences.default_prior
     return options
 
 

@@ -22,6 +22,7 @@ TOPICS = (
     "trusting-a-result",
     "repeating-a-run",
     "many-images",
+    "manage-priors",
     "preferences",
 )
 """The headings of docs/using.md that links point at, as GitHub writes them into a URL."""

@@ -29,6 +29,7 @@ from napari_mganprior.widgets.orders import Order, Orders
 from napari_mganprior.widgets.outcome import Wanted, show_result
 from napari_mganprior.widgets.preferences import current_preferences, engine_options, obey
 from napari_mganprior.widgets.preview import LivePreview
+from napari_mganprior.widgets.prior_fit import check_prior
 from napari_mganprior.widgets.quality import QualityHints
 from napari_mganprior.widgets.reference import check_reference, take_reference
 from napari_mganprior.widgets.region import IN_VIEW
@@ -304,6 +305,7 @@ class InpaintWidget(QWidget):
         fault = fault or check_reference(
             choice.image, self.fields.reference.value, self._viewer.dims, choice.scope
         )
+        fault = fault or check_prior(choice, self.fields.prior.value)
         if not fault and self.fields.prior.value is None:
             fault = f"No prior found. Put a .safetensors file into {user_folder()}."
         return fault

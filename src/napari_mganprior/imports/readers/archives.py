@@ -206,6 +206,8 @@ class Archive:
 
     def _check_places(self, end: int) -> None:
         """Refuse members that share bytes, with which a small file unpacks to a huge one."""
+        if not self._members:
+            raise self._wrong("is an empty zip archive")
         members = sorted(self._members.values(), key=lambda member: member.start)
         ends = [member.start for member in members[1:]] + [end]
         for member, limit in zip(members, ends, strict=True):

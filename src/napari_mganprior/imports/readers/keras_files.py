@@ -8,7 +8,8 @@ from torch import Tensor
 
 from napari_mganprior.imports.base import Foreign, Limits
 from napari_mganprior.imports.readers.arrays import Budget, item_bytes, tensor_from
-from napari_mganprior.imports.readers.hdf5 import Dataset, Group, Hdf5File
+from napari_mganprior.imports.readers.hdf5 import Hdf5File
+from napari_mganprior.imports.readers.hdf5_messages import Dataset, Group
 
 __all__ = ["read_keras"]
 

@@ -42,6 +42,7 @@ _SUBCLASSED = "torch._tensor._rebuild_from_type_v2"
 _NUMPY = ("numpy.core.", "numpy._core.")
 _PERSISTENT = "persistence._reconstruct_persistent_obj"
 _BYTES = ("_codecs.encode", "builtins.bytes", "builtins.bytearray")
+_LONGEST_NAME = 400
 _LONGEST_TEXT = 4_096
 _LONGEST_LIST = 1_000
 _PLAIN_DEPTH = 8
@@ -111,6 +112,8 @@ class _Walk:
 
     def visit(self, value: Any, path: str, depth: int) -> None:
         self.spend()
+        if len(path) > _LONGEST_NAME:
+            raise self.budget.wrong(f"has a name of more than {_LONGEST_NAME} letters", UNSAFE)
         if depth > self.limits.depth:
             raise self.budget.wrong(f"nests tables more than {self.limits.depth} deep", UNSAFE)
         tensor = self.tensor(value, path)

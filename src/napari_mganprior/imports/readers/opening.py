@@ -3,6 +3,8 @@
 import contextlib
 import json
 import mmap
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,24 @@ from napari_mganprior.imports.readers.torch_files import (
 __all__ = ["open_foreign"]
 
 _WANTED = "weights in a torch file (.pt, .pth, .bin), a .pkl, .safetensors, .npz or Keras .h5 file"
+_NOT_THE_FILE = {  # what is often saved in the place of a file
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"<?xml": "an XML page",
+    b"version https://git-lfs": "a pointer of git LFS",
+}
 _PICKLE_ENDINGS = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt"}
+# of the libraries; the fuzzer counts each of these as a fault of ours all the same
+_UNFORESEEN = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 _LARGEST_CONFIG = 1024**2  # bytes
 
 
@@ -82,6 +101,14 @@ def open_foreign(path: Path, *, limits: Limits | None = None) -> Foreign:
         raise refusal(
             source, "nests too deep or needs too much memory", wanted=_WANTED, todo=UNSAFE
         ) from error
+    except _UNFORESEEN as error:
+        if isinstance(error, ImportRefused):
+            raise
+        raise refusal(
+            source,
+            f"is damaged in an unforeseen way ({type(error).__name__})",
+            wanted=_WANTED,
+        ) from error
     if not foreign.tensors:
         raise refusal(
             source,
@@ -97,6 +124,12 @@ def open_foreign(path: Path, *, limits: Limits | None = None) -> Foreign:
 
 def _read(path: Path, data: memoryview, source: str, limits: Limits) -> Foreign:
     head = bytes(data[:8])
+    start = bytes(data[:200]).lstrip().lower()
+    for beginning, what in _NOT_THE_FILE.items():
+        if start.startswith(beginning):
+            raise refusal(
+                source, f"is {what}", wanted=_WANTED, todo="Download the file itself, as a whole."
+            )
     if head == HDF5_MAGIC:
         return read_keras(data, source=source, limits=limits)
     if head[:4] == b"PK\x03\x04":
