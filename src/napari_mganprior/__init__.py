@@ -14,12 +14,14 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 _WHERE = {
+    "Colorization": "napari_mganprior.restore",
     "DamageConfig": "napari_mganprior.damage",
     "Denoising": "napari_mganprior.restore",
     "Inpainting": "napari_mganprior.restore",
     "NoiseConfig": "napari_mganprior.restore",
     "Restoration": "napari_mganprior.restore",
     "SuperResolution": "napari_mganprior.restore",
+    "colorize": "napari_mganprior.restore",
     "denoise": "napari_mganprior.restore",
     "find_bad_pixels": "napari_mganprior.restore",
     "inpaint": "napari_mganprior.restore",
@@ -32,6 +34,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "Colorization",
     "DamageConfig",
     "Denoising",
     "Inpainting",
@@ -39,6 +42,7 @@ __all__ = [
     "Restoration",
     "SuperResolution",
     "__version__",
+    "colorize",
     "denoise",
     "find_bad_pixels",
     "inpaint",

@@ -106,7 +106,7 @@ def test_a_recipe_gives_the_same_pixels(small, tiny_prior, quick, steps, monkeyp
         one.recipe.pop("seconds")
     assert second.recipe == result.recipe
     assert replay(recipe, small[:-2]).image.shape == (36, 48)
-    with pytest.raises(MaskError, match="Got a mask for super-resolution; wanted none"):
+    with pytest.raises(MaskError, match="Got a mask for the task 'super_resolve'; wanted none"):
         replay(recipe, small, small > 100)
 
 

@@ -31,6 +31,8 @@ class Sheet:
         back; above 0.
     factor : int
         Drawn pixels along the side of a measured one, 1 or more; with a zoom of 1 only.
+    channels : int, optional
+        Of what is drawn, where it has others than the measured image.
     """
 
     def __init__(
@@ -41,9 +43,11 @@ class Sheet:
         size: int,
         zoom: float = 1.0,
         factor: int = 1,
+        channels: int | None = None,
     ) -> None:
         planes = values.reshape(*weight.shape, -1)
-        self._user_shape = tuple(n * factor for n in weight.shape) + values.shape[2:]
+        drawn = values.shape[2:] if channels is None else (channels,)
+        self._user_shape = tuple(n * factor for n in weight.shape) + drawn
         if zoom != 1:
             planes, measured = zoomed(planes, weight > 0, zoom)
             shares = resize(weight, measured.shape, order=1, mode="edge", preserve_range=True)
@@ -57,7 +61,7 @@ class Sheet:
         self._measured = np.pad(weight, pad)
         rows, columns = (n * factor for n in self._measured.shape)
         self.plan = plan_grid((rows, columns), size=size, step=factor)
-        self._total = np.zeros((rows, columns, self._values.shape[2]))
+        self._total = np.zeros((rows, columns, drawn[0] if drawn else 1))
         self._spread = np.zeros((rows, columns))
         self._weight = np.zeros((rows, columns))
 
@@ -90,7 +94,7 @@ class Sheet:
         Returns
         -------
         array of float32
-            Mean over restarts, (h * factor, w * factor[, C]); 0 where nothing was drawn.
+            Mean over restarts, (h * factor, w * factor[, channels]); 0 where nothing was drawn.
         array of float32
             Standard deviation over restarts, (h * factor, w * factor).
         array of bool

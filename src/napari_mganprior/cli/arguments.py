@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_inpaint(commands)
     _add_denoise(commands)
     _add_super_resolve(commands)
+    _add_colorize(commands)
     _add_run(commands)
     _add_demo(commands)
     _add_priors(commands)
@@ -135,6 +136,20 @@ def _add_super_resolve(commands: "argparse._SubParsersAction[argparse.ArgumentPa
     )
     _add_engine(parser)
     parser.set_defaults(module="super_resolve", when_stopped="Nothing was written.")
+
+
+def _add_colorize(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "colorize",
+        help="give a grey image colours",
+        description="Give a grey PNG or TIFF image colours that a prior of RGB images knows. All "
+        "colours are invented, another --seed may give others; the luma is the input.",
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG or TIFF, grey")
+    _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write")
+    _add_engine(parser)
+    _add_zoom(parser)
+    parser.set_defaults(module="colorize", when_stopped="Nothing was written.", prior="histology")
 
 
 def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from napari_mganprior.restore.result import Restoration, RestoreStep
 
 if TYPE_CHECKING:
+    from napari_mganprior.restore.colorization import Colorization
     from napari_mganprior.restore.denoising import Denoising
-    from napari_mganprior.restore.function import denoise, inpaint, super_resolve
+    from napari_mganprior.restore.function import colorize, denoise, inpaint, super_resolve
     from napari_mganprior.restore.inpainting import Inpainting
     from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels
     from napari_mganprior.restore.replaying import Replay, replay
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from napari_mganprior.restore.super_resolution import SuperResolution
 
 __all__ = [
+    "Colorization",
     "Denoising",
     "Inpainting",
     "NoiseConfig",
@@ -27,6 +29,7 @@ __all__ = [
     "RestoreStep",
     "SeriesInpainting",
     "SuperResolution",
+    "colorize",
     "denoise",
     "find_bad_pixels",
     "inpaint",
@@ -36,8 +39,10 @@ __all__ = [
 ]
 
 _WHERE = {
+    "Colorization": "colorization",
     "Denoising": "denoising",
     "NoiseConfig": "noise",
+    "colorize": "function",
     "denoise": "function",
     "find_bad_pixels": "noise",
     "Inpainting": "inpainting",

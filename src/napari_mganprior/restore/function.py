@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_mganprior.damage import DamageConfig
+from napari_mganprior.errors import SettingsError
 from napari_mganprior.generators.checkpoint import load_prior
 from napari_mganprior.priors import find_prior
+from napari_mganprior.restore.colorization import Colorization
 from napari_mganprior.restore.denoising import Denoising
 from napari_mganprior.restore.inpainting import Inpainting
 from napari_mganprior.restore.noise import NoiseConfig
@@ -14,7 +18,7 @@ from napari_mganprior.restore.super_resolution import Kernel, SuperResolution
 if TYPE_CHECKING:
     from napari.types import ImageData, LabelsData
 
-__all__ = ["denoise", "inpaint", "super_resolve"]
+__all__ = ["colorize", "denoise", "inpaint", "super_resolve"]
 
 
 def inpaint(
@@ -76,6 +80,58 @@ def inpaint(
     for _ in run:
         pass
     return run.result().image
+
+
+def colorize(
+    image: "ImageData",
+    *,
+    prior: str | Path = "histology",
+    proposals: int = 1,
+    quality: str = "balanced",
+    seed: int = 0,
+    device: str = "auto",
+    zoom: float | None = 1.0,
+) -> "ImageData":
+    """Give a grey image colours that a prior knows.
+
+    All colours are invented.
+
+    Parameters
+    ----------
+    image : array
+        (H, W), at least 16x16 pixels, any integer or float type, any range.
+    prior : str or Path
+        Name of an installed prior of RGB images, or a file.
+    proposals : int
+        How many results to choose from, 1 .. 100, of this seed and those after it.
+    quality, seed, device, zoom
+        As for `inpaint`.
+
+    Returns
+    -------
+    array
+        (H, W, 3), or (proposals, H, W, 3) for several; same dtype. Their luma is the image, within
+        rounding for whole numbers.
+
+    Raises
+    ------
+    ImageError, PriorError, SettingsError, DeviceError, ComputeError
+        If an input cannot be used or the computation fails.
+    """
+    if not 1 <= proposals <= 100:
+        raise SettingsError(
+            f"Got {proposals} proposals; wanted 1 to 100. Choose a number in between."
+        )
+    loaded = load_prior(find_prior(str(prior)))
+    made = []
+    for number in range(proposals):
+        run = Colorization(
+            image, loaded, quality=quality, seed=seed + number, device=device, zoom=zoom
+        )
+        for _ in run:
+            pass
+        made.append(run.result().image)
+    return made[0] if proposals == 1 else np.stack(made)
 
 
 def denoise(

@@ -13,13 +13,14 @@ from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.priors import find_prior, list_priors, prior_names
 from napari_mganprior.restore.base import WindowTask
+from napari_mganprior.restore.colorization import Colorization
 from napari_mganprior.restore.denoising import Denoising
 from napari_mganprior.restore.inpainting import Inpainting
 from napari_mganprior.restore.noise import NoiseConfig
 from napari_mganprior.restore.record import FORMAT
 from napari_mganprior.restore.result import Restoration, RestoreStep, sha256_of
 from napari_mganprior.restore.series import SeriesInpainting
-from napari_mganprior.restore.super_resolution import SuperResolution, no_mask
+from napari_mganprior.restore.super_resolution import SuperResolution
 
 __all__ = ["Replay", "recipe_mask", "replay"]
 
@@ -147,7 +148,7 @@ class Replay:
         )
 
     def _super_resolution(self, start: Restoration | None) -> WindowTask:
-        no_mask(self._mask)
+        self._refuse_damage()
         how = self._recipe["operator"]
         options = {key: value for key, value in self._options.items() if key != "zoom"}
         return SuperResolution(
@@ -160,14 +161,27 @@ class Replay:
             **options,
         )
 
+    def _colorization(self, start: Restoration | None) -> WindowTask:
+        self._refuse_damage()
+        return Colorization(self._image, self._prior, start=start, **self._options)
+
+    def _refuse_damage(self) -> None:
+        if self._mask.any():
+            raise MaskError(
+                f"Got a mask for the task {self._recipe['task']!r}; wanted none, since all pixels "
+                "count as measured. Leave it out, and inpaint the image first."
+            )
+
 
 _OPENERS: dict[str, Callable[[Replay, Restoration | None], SeriesInpainting | WindowTask]] = {
     "inpaint": Replay._inpainting,
+    "colorize": Replay._colorization,
     "denoise": Replay._denoising,
     "super_resolve": Replay._super_resolution,
 }
 _OWN_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "inpaint": {},
+    "colorize": {},
     "denoise": {"noise": ("given", "used")},
     "super_resolve": {"operator": ("factor", "kernel", "sigma")},
 }

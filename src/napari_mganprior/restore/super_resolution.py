@@ -13,7 +13,7 @@ from skimage.transform import resize
 
 from napari_mganprior.canvas import Sheet
 from napari_mganprior.damage import DamageConfig
-from napari_mganprior.errors import ImageError, MaskError, SettingsError
+from napari_mganprior.errors import ImageError, SettingsError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig, preset
 from napari_mganprior.inversion.loop import Step
@@ -281,21 +281,6 @@ def check_size(shape: tuple[int, ...], factor: int) -> None:
             f"Got a factor of {factor} for an image of {shape[0]}x{shape[1]} pixels: the result "
             f"would have {height}x{width} and take about {gigabytes:.0f} GiB of memory; wanted at "
             f"most {_MOST_PIXELS >> 20} Mi pixels. Choose a smaller factor, or a part of the image."
-        )
-
-
-def no_mask(mask: NDArray[Any]) -> None:
-    """Refuse damage, which this task has no use for.
-
-    Raises
-    ------
-    MaskError
-        If there is any.
-    """
-    if np.any(mask):
-        raise MaskError(
-            "Got a mask for super-resolution; wanted none, since all pixels count as measured. "
-            "Inpaint the image first."
         )
 
 
