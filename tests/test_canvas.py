@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-from napari_mganprior.canvas import Canvas, corrected
+from napari_mganprior.canvas import Canvas, Sheet, corrected
 
 
 def _scene(shape: tuple[int, int] = (100, 120)) -> NDArray[np.float32]:
@@ -143,3 +143,30 @@ def test_correction_without_measured_pixels_changes_nothing() -> None:
     drawn = np.random.default_rng(0).random((2, 8, 8, 1)).astype(np.float32)
     blank = np.zeros((8, 8, 1), np.float32)
     np.testing.assert_array_equal(corrected(drawn, blank, np.zeros((8, 8), bool)), drawn)
+
+
+@pytest.mark.parametrize(("zoom", "factor"), [(1.0, 1), (2.0, 1), (1.0, 2), (1.0, 8)])
+def test_a_sheet_filled_with_the_truth_gives_the_truth(zoom: float, factor: int) -> None:
+    """Law: windows drawn anew, however placed and weighted, add up to the whole."""
+    fine = _scene((96, 112)) if factor > 1 else _scene((48, 56))
+    rows, columns = (n // factor for n in fine.shape)
+    coarse = fine.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
+    sheet = Sheet(coarse, np.ones(coarse.shape), size=32, zoom=zoom, factor=factor)
+    for window in sheet.in_order():
+        values = sheet.read(window)[0]
+        assert values.shape == (32 // factor, 32 // factor, 1)
+        drawn = fine[window.slices] if zoom == 1 else values[..., 0]
+        sheet.fill(window, np.stack([drawn, drawn])[..., None])
+    picture, deviation, there = sheet.picture()
+    np.testing.assert_allclose(picture, fine, atol=0.02 if zoom != 1 else 1e-5)
+    assert there.all()
+    assert not deviation.any()
+
+
+def test_a_small_sheet_is_padded_with_what_was_not_measured() -> None:
+    sheet = Sheet(_scene((20, 9)), np.ones((20, 9)), size=32)
+    (window,) = sheet.in_order()
+    values, weight = sheet.read(window)
+    assert weight.sum() == 180
+    sheet.fill(window, values[None])
+    np.testing.assert_allclose(sheet.picture()[0], _scene((20, 9)), atol=1e-6)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_mganprior.tiling import plan_tiles
+from napari_mganprior.tiling import plan_grid, plan_tiles
 
 
 def _disc(shape: tuple[int, int], row: int, column: int, radius: float) -> NDArray[np.bool_]:
@@ -104,3 +104,23 @@ def test_no_damage_no_windows() -> None:
 def test_an_image_smaller_than_a_window_is_refused() -> None:
     with pytest.raises(ValueError, match="no window of 32 px fits"):
         plan_tiles(np.ones((31, 40), bool), size=32)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "step"), [((64, 64), 64, 8), ((160, 96), 32, 16), ((70, 33), 33, 1)]
+)
+def test_a_grid_covers_everything_in_whole_steps(
+    shape: tuple[int, int], size: int, step: int
+) -> None:
+    plan = plan_grid(shape, size=size, step=step)
+    covered = np.zeros(shape, bool)
+    for window in plan.windows:
+        assert window.top % step == window.left % step == 0
+        covered[window.slices] = True
+    assert covered.all()
+    assert plan.weights.min() > 0
+
+
+def test_a_grid_of_parts_of_steps_is_refused() -> None:
+    with pytest.raises(ValueError, match="no whole steps"):
+        plan_grid((64, 60), size=32, step=8)

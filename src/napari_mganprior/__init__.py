@@ -14,28 +14,44 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 _WHERE = {
+    "Colorization": "napari_mganprior.restore",
     "DamageConfig": "napari_mganprior.damage",
+    "Denoising": "napari_mganprior.restore",
     "Inpainting": "napari_mganprior.restore",
+    "NoiseConfig": "napari_mganprior.restore",
     "Restoration": "napari_mganprior.restore",
+    "SuperResolution": "napari_mganprior.restore",
+    "colorize": "napari_mganprior.restore",
+    "denoise": "napari_mganprior.restore",
+    "find_bad_pixels": "napari_mganprior.restore",
     "inpaint": "napari_mganprior.restore",
     "list_priors": "napari_mganprior.priors",
     "load_prior": "napari_mganprior.generators.checkpoint",
     "register_generator": "napari_mganprior.generators.registry",
     "replay": "napari_mganprior.restore",
     "split_module": "napari_mganprior.generators.chain",
+    "super_resolve": "napari_mganprior.restore",
 }
 
 __all__ = [
+    "Colorization",
     "DamageConfig",
+    "Denoising",
     "Inpainting",
+    "NoiseConfig",
     "Restoration",
+    "SuperResolution",
     "__version__",
+    "colorize",
+    "denoise",
+    "find_bad_pixels",
     "inpaint",
     "list_priors",
     "load_prior",
     "register_generator",
     "replay",
     "split_module",
+    "super_resolve",
 ]
 
 

@@ -56,11 +56,15 @@ class ValueMap:
             top = bottom + 1.0
         return cls(bottom, top)
 
-    def encode(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Map pixel values to [-1, 1], cutting off what lies outside."""
+    def encode(self, values: NDArray[Any], *, clip: bool = True) -> NDArray[np.float32]:
+        """Map pixel values to [-1, 1], cutting off what lies outside.
+
+        With ``clip=False`` it goes on along the line: noise that was cut off on one side would
+        no longer be 0 on average.
+        """
         # float64 first: uint16 and large floats would lose their last digits otherwise.
         scaled = (np.asarray(values, dtype=np.float64) - self.low) / (self.high - self.low)
-        return (2.0 * np.clip(scaled, 0.0, 1.0) - 1.0).astype(np.float32)
+        return (2.0 * (np.clip(scaled, 0.0, 1.0) if clip else scaled) - 1.0).astype(np.float32)
 
     def decode(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Map [-1, 1] back to pixel values; what lies outside goes on along the line."""

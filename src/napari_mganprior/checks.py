@@ -15,7 +15,9 @@ _SMALLEST = 16
 _ZOOMS = (0.125, 8.0)
 
 
-def checked_mask(mask: ArrayLike, image: NDArray[Any]) -> NDArray[np.bool_]:
+def checked_mask(
+    mask: ArrayLike, image: NDArray[Any], *, may_be_empty: bool = False
+) -> NDArray[np.bool_]:
     """Turn a mask into booleans, True where an image is damaged.
 
     Raises
@@ -35,7 +37,7 @@ def checked_mask(mask: ArrayLike, image: NDArray[Any]) -> NDArray[np.bool_]:
             "same height and width. Make the mask from this image."
         )
     damage: NDArray[np.bool_] = np.asarray(raw != 0)
-    if not damage.any():
+    if not damage.any() and not may_be_empty:
         raise MaskError(
             "Got an empty mask; wanted at least one damaged pixel. Paint the damage with a label."
         )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["TilePlan", "Window", "plan_tiles"]
+__all__ = ["TilePlan", "Window", "plan_grid", "plan_tiles"]
 
 _MOST_GROUPED = 1_000  # grouping compares every piece with every group
 
@@ -125,6 +125,45 @@ def plan_tiles(
     corners |= _shared([b for b in small if not covered[b].all()], mask, size, margin, overlap)
     windows = tuple(Window(top, left, size) for top, left in sorted(corners))
     return TilePlan((mask.shape[0], mask.shape[1]), windows, overlap)
+
+
+def plan_grid(
+    shape: tuple[int, int], *, size: int, step: int = 1, overlap: int | None = None
+) -> TilePlan:
+    """Cover a whole image with overlapping windows.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width, multiples of ``step``, both at least ``size``.
+    size : int
+        Side of a window in pixels, a multiple of ``step``.
+    step : int
+        Windows begin at multiples of it, 1 or more.
+    overlap : int, optional
+        Overlap of neighbouring windows, a multiple of ``step``; about a quarter of the size if
+        left out.
+
+    Returns
+    -------
+    TilePlan
+        In which every pixel lies in at least one window.
+
+    Raises
+    ------
+    ValueError
+        If the image is smaller than a window, or something is no multiple of ``step``.
+    """
+    if any(n % step for n in (*shape, size, overlap or 0)):
+        raise ValueError(f"no whole steps: {shape=}, {size=}, {step=}, {overlap=}")
+    coarse = plan_tiles(
+        np.ones((shape[0] // step, shape[1] // step), dtype=bool),
+        size=size // step,
+        margin=0,
+        overlap=None if overlap is None else overlap // step,
+    )
+    windows = tuple(Window(w.top * step, w.left * step, size) for w in coarse.windows)
+    return TilePlan(shape, windows, coarse.overlap * step)
 
 
 def _shared(

@@ -27,6 +27,7 @@ OPERATORS = {
     "colorization": lambda: Colorization(),
     "binning": lambda: SuperResolution(4),
     "bicubic": lambda: SuperResolution(2, kernel="bicubic"),
+    "a microscope's blur": lambda: SuperResolution(4, kernel="gaussian", sigma=1.5),
 }
 
 
@@ -105,6 +106,11 @@ def test_an_image_that_does_not_fit_is_refused(make, shape, error, match) -> Non
     [
         (lambda: SuperResolution(1), SettingsError, "Got a factor of 1; wanted a whole number"),
         (lambda: SuperResolution(2, kernel="nearest"), SettingsError, "Got the kernel 'nearest'"),
+        (
+            lambda: SuperResolution(2, kernel="gaussian", sigma=0),
+            SettingsError,
+            "Got a sigma of 0; wanted above 0",
+        ),
         (lambda: Inpainting(torch.ones(16, 16)), MaskError, r"shape \(16, 16\); wanted"),
     ],
 )

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 import napari_mganprior
+from napari_mganprior.arrays import correlation_length
 from napari_mganprior.errors import (
     ComputeError,
     DeviceError,
@@ -20,7 +21,7 @@ from napari_mganprior.errors import (
 )
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
-from napari_mganprior.restore import Inpainting, Restoration, inpaint, inpainting, search
+from napari_mganprior.restore import Inpainting, Restoration, inpaint, search
 
 CONFIG = InversionConfig(
     layer=2, fine_layer=3, n_codes=2, n_restarts=2, n_candidates=1, n_steps=3, precision="float32"
@@ -175,7 +176,7 @@ def test_the_inputs_are_not_changed_and_may_change_later(tiny_prior: LoadedPrior
 
 def test_zoom_is_estimated_from_how_coarse_the_image_is(tiny_prior: LoadedPrior) -> None:
     image, mask = _image((120, 120)), _mask((120, 120))
-    length = inpainting.correlation_length(image, mask)
+    length = correlation_length(image, mask)
     coarse = {"p10": 2 * length, "p90": 3 * length}
     tiny_prior.card.training["image_correlation_length"] = coarse
     try:

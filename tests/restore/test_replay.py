@@ -116,7 +116,11 @@ def test_what_does_not_fit_is_refused(scene, holes, tiny_prior, quick):
 
     cases = [
         (changed("format", to=1), SettingsError, "recipe of format 1"),
-        (changed("task", to="colorize"), SettingsError, "task 'colorize'"),
+        (
+            changed("task", to="sharpen"),
+            SettingsError,
+            "task 'sharpen'; wanted format 2 and one of",
+        ),
         (changed("config"), SettingsError, "whose 'config' is None"),
         (changed("seed", to="x"), SettingsError, "whose 'seed' is 'x'"),
         (changed("sessions", to=[]), SettingsError, "without sessions"),

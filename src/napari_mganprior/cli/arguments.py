@@ -21,6 +21,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_inpaint(commands)
+    _add_denoise(commands)
+    _add_super_resolve(commands)
+    _add_colorize(commands)
     _add_run(commands)
     _add_demo(commands)
     _add_priors(commands)
@@ -41,14 +44,7 @@ def _add_inpaint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write")
     _add_engine(parser)
-    parser.add_argument(
-        "--zoom",
-        type=_zoom,
-        default=1.0,
-        metavar="FACTOR",
-        help="enlarge by this factor before restoring, so that structures have the size the prior "
-        "knows; 'auto' estimates it (default: 1)",
-    )
+    _add_zoom(parser)
     parser.add_argument(
         "--invert", action="store_true", help="damage is where the mask is 0, not where it is not"
     )
@@ -70,6 +66,90 @@ def _add_inpaint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="restore only the damage inside this rectangle, in pixels",
     )
     parser.set_defaults(module="inpaint", when_stopped="Nothing was written.")
+
+
+def _add_denoise(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "denoise",
+        help="draw a noisy image anew",
+        description="Draw a noisy PNG or TIFF image anew from what a prior knows, and stop where "
+        "only noise is left to explain. Every pixel becomes an estimate. Levels are in the "
+        "image's units, and are measured in the image if left out.",
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG or TIFF, grey or RGB")
+    _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write")
+    parser.add_argument(
+        "--noise",
+        choices=("gaussian", "poisson"),
+        default="gaussian",
+        help="the same everywhere, or growing with brightness as photons make it "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--level", type=float, help="standard deviation, for gaussian noise")
+    parser.add_argument("--gain", type=float, help="value of one photon, for poisson noise")
+    parser.add_argument("--offset", type=float, help="value where no light falls")
+    parser.add_argument(
+        "--read-noise", type=float, metavar="LEVEL", help="standard deviation where no light falls"
+    )
+    parser.add_argument(
+        "--mask", type=Path, help="PNG or TIFF of the same size; not 0 is a dead or hot pixel"
+    )
+    parser.add_argument(
+        "--find-bad-pixels",
+        action="store_true",
+        help="fill pixels unlike all their neighbours too (dead, hot, salt and pepper)",
+    )
+    _add_engine(parser)
+    _add_zoom(parser)
+    parser.set_defaults(module="denoise", when_stopped="Nothing was written.")
+
+
+def _add_super_resolve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "super-resolve",
+        help="draw an image of more pixels",
+        description="Draw a PNG or TIFF image of more pixels from what a prior knows. Every pixel "
+        "is an estimate; reduced again, they give the input.",
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG or TIFF, grey or RGB")
+    _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write")
+    parser.add_argument(
+        "--factor",
+        type=int,
+        default=4,
+        choices=(2, 4, 8, 16),
+        help="so many times more pixels a side (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--kernel",
+        choices=("binning", "bicubic", "gaussian"),
+        default="binning",
+        help="how the image became small: camera pixels, an image program, or a microscope's blur "
+        "and camera pixels (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sigma",
+        type=float,
+        default=1.0,
+        metavar="PX",
+        help="standard deviation of that blur, in pixels of the result (default: %(default)s)",
+    )
+    _add_engine(parser)
+    parser.set_defaults(module="super_resolve", when_stopped="Nothing was written.")
+
+
+def _add_colorize(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "colorize",
+        help="give a grey image colours",
+        description="Give a grey PNG or TIFF image colours that a prior of RGB images knows. All "
+        "colours are invented, another --seed may give others; the luma is the input.",
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG or TIFF, grey")
+    _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write")
+    _add_engine(parser)
+    _add_zoom(parser)
+    parser.set_defaults(module="colorize", when_stopped="Nothing was written.", prior="histology")
 
 
 def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -243,6 +323,17 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         help="how much time to spend (default: %(default)s)",
     )
     _add_seed_and_device(parser)
+
+
+def _add_zoom(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--zoom",
+        type=_zoom,
+        default=1.0,
+        metavar="FACTOR",
+        help="enlarge by this factor before restoring, so that structures have the size the prior "
+        "knows; 'auto' estimates it (default: 1)",
+    )
 
 
 def _add_seed_and_device(parser: argparse.ArgumentParser) -> None:

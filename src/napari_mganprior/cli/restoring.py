@@ -1,4 +1,4 @@
-"""What `inpaint` and `demo` share: load the prior, tell which, restore with a progress bar."""
+"""What the restoring commands share: load the prior, tell which, restore with a progress bar."""
 
 import argparse
 import sys
@@ -12,8 +12,9 @@ from napari_mganprior.damage import DamageConfig
 from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
 from napari_mganprior.priors import find_prior
 from napari_mganprior.restore import Inpainting, Restoration, RestoreStep
+from napari_mganprior.restore.base import WindowTask
 
-__all__ = ["follow_restoration", "open_prior", "restore"]
+__all__ = ["engine", "finished", "follow_restoration", "open_prior", "restore"]
 
 
 def open_prior(args: argparse.Namespace) -> LoadedPrior:
@@ -36,16 +37,17 @@ def restore(
     label: str = "",
 ) -> Restoration:
     """Restore an image to the end."""
-    task = Inpainting(
-        image,
-        mask,
-        prior,
-        quality=args.quality,
-        seed=args.seed,
-        device=args.device,
-        zoom=zoom,
-        damage=damage,
-    )
+    task = Inpainting(image, mask, prior, zoom=zoom, damage=damage, **engine(args))
+    return finished(task, args, label=label)
+
+
+def engine(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what every task is told."""
+    return {"quality": args.quality, "seed": args.seed, "device": args.device}
+
+
+def finished(task: WindowTask, args: argparse.Namespace, *, label: str = "") -> Restoration:
+    """Carry a task out to its end."""
     follow_restoration(task, quiet=args.quiet, label=label)
     return task.result()
 

@@ -1,7 +1,7 @@
 """What is known of an image in a file, whatever its format."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,18 @@ class ImageFile:
     inverted: bool = False
     description: str = ""
     rgb: bool = False
+
+    def enlarged(self, factor: int) -> "ImageFile":
+        """Return what the file says for an image of more pixels of the same scene.
+
+        Parameters
+        ----------
+        factor : int
+            New pixels along the side of an old one, 1 or more.
+        """
+        if self.scale is None or factor == 1:
+            return self
+        return replace(self, scale=(self.scale[0] / factor, self.scale[1] / factor))
 
 
 def without_alpha(

@@ -2,14 +2,19 @@
 
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from napari_mganprior.errors import ImageError, SettingsError
 from napari_mganprior.operators.base import Operator
 
-__all__ = ["SuperResolution"]
+__all__ = ["KERNELS", "SuperResolution"]
+
+KERNELS = ("binning", "bicubic", "gaussian")
+_WIDEST = 64.0
 
 
 class SuperResolution(Operator):
@@ -19,9 +24,13 @@ class SuperResolution(Operator):
     ----------
     factor : int
         How many times smaller each side became, 2 or more.
-    kernel : {"binning", "bicubic"}
+    kernel : {"binning", "bicubic", "gaussian"}
         ``"binning"`` averages squares of pixels, as a camera with larger pixels does;
-        ``"bicubic"`` is the anti-aliased bicubic kernel of image programs.
+        ``"bicubic"`` is the anti-aliased bicubic kernel of image programs; ``"gaussian"`` blurs
+        with a Gaussian, as a microscope does, and bins then.
+    sigma : float
+        Standard deviation of that Gaussian in pixels of the larger image, above 0 .. 64; for
+        ``"gaussian"`` only.
 
     Raises
     ------
@@ -29,18 +38,30 @@ class SuperResolution(Operator):
         If factor or kernel are none of these.
     """
 
-    def __init__(self, factor: int, *, kernel: Literal["binning", "bicubic"] = "binning") -> None:
+    def __init__(
+        self,
+        factor: int,
+        *,
+        kernel: Literal["binning", "bicubic", "gaussian"] = "binning",
+        sigma: float = 1.0,
+    ) -> None:
         super().__init__()
         if factor < 2 or int(factor) != factor:
             raise SettingsError(
                 f"Got a factor of {factor}; wanted a whole number from 2 up. Choose 2, 4, 8 or 16."
             )
-        if kernel not in ("binning", "bicubic"):
+        if kernel not in KERNELS:
             raise SettingsError(
-                f"Got the kernel {kernel!r}; wanted 'binning' or 'bicubic'. Choose one of them."
+                f"Got the kernel {kernel!r}; wanted one of {', '.join(KERNELS)}. Choose binning."
+            )
+        if kernel == "gaussian" and not 0 < sigma <= _WIDEST:
+            raise SettingsError(
+                f"Got a sigma of {sigma}; wanted above 0 to {_WIDEST} pixels of the larger image. "
+                "Choose binning where nothing is known of the blur."
             )
         self.factor = int(factor)
         self.kernel = kernel
+        self.sigma = float(sigma)
         self._matrices: dict[tuple[int, str], Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,14 +90,19 @@ class SuperResolution(Operator):
         return self._rows(y.shape[2], y).T @ y @ self._rows(y.shape[3], y)
 
     def _rows(self, n_out: int, like: Tensor) -> Tensor:
-        """Matrix (n_out, n_out * factor) of the one-dimensional bicubic kernel."""
+        """Matrix (n_out, n_out * factor) of the one-dimensional kernel."""
         key = (n_out, str(like.device))
         if key not in self._matrices:
             n_in = n_out * self.factor
-            # resizing the unit matrix along one axis yields the matrix of the resizing itself
-            unit = torch.eye(n_in).reshape(1, 1, n_in, n_in)
-            matrix = F.interpolate(
-                unit, size=(n_out, n_in), mode="bicubic", antialias=True, align_corners=False
-            )
+            # making the unit matrix smaller along one axis yields the matrix of doing so
+            if self.kernel == "gaussian":
+                blurred = gaussian_filter1d(np.eye(n_in), self.sigma, axis=0, mode="reflect")
+                binned = blurred.reshape(n_out, self.factor, n_in).mean(axis=1)
+                matrix = torch.from_numpy(binned).float()[None, None]
+            else:
+                unit = torch.eye(n_in).reshape(1, 1, n_in, n_in)
+                matrix = F.interpolate(
+                    unit, size=(n_out, n_in), mode="bicubic", antialias=True, align_corners=False
+                )
             self._matrices[key] = matrix[0, 0].to(like.device)
         return self._matrices[key].to(like.dtype)

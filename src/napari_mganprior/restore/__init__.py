@@ -9,30 +9,50 @@ from typing import TYPE_CHECKING, Any
 from napari_mganprior.restore.result import Restoration, RestoreStep
 
 if TYPE_CHECKING:
-    from napari_mganprior.restore.function import inpaint
+    from napari_mganprior.restore.colorization import Colorization
+    from napari_mganprior.restore.denoising import Denoising
+    from napari_mganprior.restore.function import colorize, denoise, inpaint, super_resolve
     from napari_mganprior.restore.inpainting import Inpainting
+    from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels
     from napari_mganprior.restore.replaying import Replay, replay
     from napari_mganprior.restore.search import search_window
     from napari_mganprior.restore.series import SeriesInpainting
+    from napari_mganprior.restore.super_resolution import SuperResolution
 
 __all__ = [
+    "Colorization",
+    "Denoising",
     "Inpainting",
+    "NoiseConfig",
     "Replay",
     "Restoration",
     "RestoreStep",
     "SeriesInpainting",
+    "SuperResolution",
+    "colorize",
+    "denoise",
+    "find_bad_pixels",
     "inpaint",
     "replay",
     "search_window",
+    "super_resolve",
 ]
 
 _WHERE = {
+    "Colorization": "colorization",
+    "Denoising": "denoising",
+    "NoiseConfig": "noise",
+    "colorize": "function",
+    "denoise": "function",
+    "find_bad_pixels": "noise",
     "Inpainting": "inpainting",
     "Replay": "replaying",
     "SeriesInpainting": "series",
+    "SuperResolution": "super_resolution",
     "inpaint": "function",
     "replay": "replaying",
     "search_window": "search",
+    "super_resolve": "function",
 }
 
 

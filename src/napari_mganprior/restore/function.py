@@ -3,15 +3,22 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_mganprior.damage import DamageConfig
+from napari_mganprior.errors import SettingsError
 from napari_mganprior.generators.checkpoint import load_prior
 from napari_mganprior.priors import find_prior
+from napari_mganprior.restore.colorization import Colorization
+from napari_mganprior.restore.denoising import Denoising
 from napari_mganprior.restore.inpainting import Inpainting
+from napari_mganprior.restore.noise import NoiseConfig
+from napari_mganprior.restore.super_resolution import Kernel, SuperResolution
 
 if TYPE_CHECKING:
     from napari.types import ImageData, LabelsData
 
-__all__ = ["inpaint"]
+__all__ = ["colorize", "denoise", "inpaint", "super_resolve"]
 
 
 def inpaint(
@@ -69,6 +76,180 @@ def inpaint(
         device=device,
         zoom=zoom,
         damage=damage,
+    )
+    for _ in run:
+        pass
+    return run.result().image
+
+
+def colorize(
+    image: "ImageData",
+    *,
+    prior: str | Path = "histology",
+    proposals: int = 1,
+    quality: str = "balanced",
+    seed: int = 0,
+    device: str = "auto",
+    zoom: float | None = 1.0,
+) -> "ImageData":
+    """Give a grey image colours that a prior knows.
+
+    All colours are invented.
+
+    Parameters
+    ----------
+    image : array
+        (H, W), at least 16x16 pixels, any integer or float type, any range.
+    prior : str or Path
+        Name of an installed prior of RGB images, or a file.
+    proposals : int
+        How many results to choose from, 1 .. 100, of this seed and those after it.
+    quality, seed, device, zoom
+        As for `inpaint`.
+
+    Returns
+    -------
+    array
+        (H, W, 3), or (proposals, H, W, 3) for several; same dtype. Their luma is the image, within
+        rounding for whole numbers.
+
+    Raises
+    ------
+    ImageError, PriorError, SettingsError, DeviceError, ComputeError
+        If an input cannot be used or the computation fails.
+    """
+    if not 1 <= proposals <= 100:
+        raise SettingsError(
+            f"Got {proposals} proposals; wanted 1 to 100. Choose a number in between."
+        )
+    loaded = load_prior(find_prior(str(prior)))
+    made = []
+    for number in range(proposals):
+        run = Colorization(
+            image, loaded, quality=quality, seed=seed + number, device=device, zoom=zoom
+        )
+        for _ in run:
+            pass
+        made.append(run.result().image)
+    return made[0] if proposals == 1 else np.stack(made)
+
+
+def denoise(
+    image: "ImageData",
+    *,
+    prior: str | Path = "nuclei",
+    noise: str = "gaussian",
+    level: float | None = None,
+    gain: float | None = None,
+    offset: float | None = None,
+    read_noise: float | None = None,
+    mask: "LabelsData | None" = None,
+    find_bad: bool = False,
+    quality: str = "balanced",
+    seed: int = 0,
+    device: str = "auto",
+    zoom: float | None = 1.0,
+) -> "ImageData":
+    """Draw a noisy image anew from what a prior knows.
+
+    Every pixel of the result is an estimate.
+
+    Parameters
+    ----------
+    image : array
+        (H, W) or (H, W, 3), at least 16x16 pixels, any integer or float type, any range.
+    prior : str or Path
+        Name of an installed prior, or a file.
+    noise : {"gaussian", "poisson"}
+        The same everywhere, or growing with the signal.
+    level, gain, offset, read_noise : float, optional
+        As in `NoiseConfig`, in the image's units; measured in the image if left out.
+    mask : array, optional
+        (H, W); pixels that are not 0 are bad, and are filled.
+    find_bad : bool
+        Find further bad pixels, see `find_bad_pixels`.
+    quality, seed, device, zoom
+        As for `inpaint`.
+
+    Returns
+    -------
+    array
+        Same shape and dtype. For uncertainty, noise level and recipe use `Denoising`.
+
+    Raises
+    ------
+    ImageError, MaskError, PriorError, SettingsError, DeviceError, ComputeError
+        If an input cannot be used or the computation fails.
+    """
+    run = Denoising(
+        image,
+        load_prior(find_prior(str(prior))),
+        noise=NoiseConfig(
+            model=noise, level=level, gain=gain, offset=offset, read_noise=read_noise
+        ),
+        mask=mask,
+        find_bad=find_bad,
+        quality=quality,
+        seed=seed,
+        device=device,
+        zoom=zoom,
+    )
+    for _ in run:
+        pass
+    return run.result().image
+
+
+def super_resolve(
+    image: "ImageData",
+    *,
+    prior: str | Path = "nuclei",
+    factor: int = 4,
+    kernel: Kernel = "binning",
+    sigma: float = 1.0,
+    quality: str = "balanced",
+    seed: int = 0,
+    device: str = "auto",
+) -> "ImageData":
+    """Draw an image of more pixels whose reduction is the image that was measured.
+
+    Every pixel of the result is an estimate.
+
+    Parameters
+    ----------
+    image : array
+        (H, W) or (H, W, 3), at least 16x16 pixels, any integer or float type, any range.
+    prior : str or Path
+        Name of an installed prior, or a file.
+    factor : {2, 4, 8, 16}
+        Pixels of the result along the side of a measured one.
+    kernel : {"binning", "bicubic", "gaussian"}
+        How the image is thought to have been made from the larger one: camera pixels, an image
+        program, or a microscope's blur and camera pixels.
+    sigma : float
+        Standard deviation of that blur in pixels of the result, above 0 .. 64.
+    quality, seed, device
+        As for `inpaint`.
+
+    Returns
+    -------
+    array
+        (H * factor, W * factor) or (H * factor, W * factor, 3), same dtype. For uncertainty and
+        recipe use `SuperResolution`.
+
+    Raises
+    ------
+    ImageError, PriorError, SettingsError, DeviceError, ComputeError
+        If an input cannot be used or the computation fails.
+    """
+    run = SuperResolution(
+        image,
+        load_prior(find_prior(str(prior))),
+        factor=factor,
+        kernel=kernel,
+        sigma=sigma,
+        quality=quality,
+        seed=seed,
+        device=device,
     )
     for _ in run:
         pass

@@ -22,6 +22,7 @@ FORMAT = 2
 
 def write_recipe(
     *,
+    task: str,
     prior: LoadedPrior,
     config: InversionConfig,
     quality: str | None,
@@ -40,6 +41,8 @@ def write_recipe(
 
     Parameters
     ----------
+    task : str
+        Name of the task.
     prior : LoadedPrior
         What drew.
     config : InversionConfig
@@ -70,7 +73,7 @@ def write_recipe(
     """
     return {
         "format": FORMAT,
-        "task": "inpaint",
+        "task": task,
         "prior": {"name": prior.card.name, "sha256": prior.sha256},
         "quality": quality,
         # "auto" means something else on another machine: what was used stands here

@@ -1,6 +1,6 @@
 """A recipe once more: the same image gives the same pixels, another one the same treatment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,15 @@ from napari_mganprior.errors import MaskError, PriorError, SettingsError
 from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.priors import find_prior, list_priors, prior_names
+from napari_mganprior.restore.base import WindowTask
+from napari_mganprior.restore.colorization import Colorization
+from napari_mganprior.restore.denoising import Denoising
 from napari_mganprior.restore.inpainting import Inpainting
+from napari_mganprior.restore.noise import NoiseConfig
 from napari_mganprior.restore.record import FORMAT
 from napari_mganprior.restore.result import Restoration, RestoreStep, sha256_of
 from napari_mganprior.restore.series import SeriesInpainting
+from napari_mganprior.restore.super_resolution import SuperResolution
 
 __all__ = ["Replay", "recipe_mask", "replay"]
 
@@ -64,15 +69,14 @@ class Replay:
         self._recipe = recipe
         self._image = image
         own = mask is None
-        self._mask = recipe_mask(recipe, tuple(image.shape)) if own else np.asarray(mask)
+        self._mask = _recorded_mask(recipe, tuple(image.shape)) if own else np.asarray(mask)
         self._prior = _own_prior(recipe) if prior is None else prior
         self._device = str(recipe["device"]) if device is None else device
-        self._options = {
+        self._options: dict[str, Any] = {
             "config": InversionConfig.from_dict(dict(recipe["config"])),
             "seed": recipe["seed"],
             "device": self._device,
             "zoom": recipe["zoom"],
-            "damage": DamageConfig.from_dict(dict(recipe["damage"])),
         }
         self._sessions = [dict(session) for session in recipe["sessions"]]
         self.same = (
@@ -118,18 +122,69 @@ class Replay:
         """Return the restoration."""
         return self._run.result()
 
-    def _open(self, start: Restoration | None) -> Inpainting | SeriesInpainting:
+    def _open(self, start: Restoration | None) -> SeriesInpainting | WindowTask:
+        return _OPENERS[str(self._recipe["task"])](self, start)
+
+    def _inpainting(self, start: Restoration | None) -> SeriesInpainting | WindowTask:
+        damage = DamageConfig.from_dict(dict(self._recipe["damage"]))
+        options = {**self._options, "damage": damage, "start": start}
         planes = self._recipe.get("planes")
         if planes is not None:
             return SeriesInpainting(
-                self._image,
-                self._mask,
-                self._prior,
-                linked=planes["linked"],
-                start=start,
-                **self._options,
+                self._image, self._mask, self._prior, linked=planes["linked"], **options
             )
-        return Inpainting(self._image, self._mask, self._prior, start=start, **self._options)
+        return Inpainting(self._image, self._mask, self._prior, **options)
+
+    def _denoising(self, start: Restoration | None) -> WindowTask:
+        noise = self._recipe["noise"]["used" if self.same else "given"]
+        return Denoising(
+            self._image,
+            self._prior,
+            mask=self._mask,
+            noise=NoiseConfig.from_dict(dict(noise)),
+            find_bad=bool(self._recipe["find_bad"]),
+            start=start,
+            **self._options,
+        )
+
+    def _super_resolution(self, start: Restoration | None) -> WindowTask:
+        self._refuse_damage()
+        how = self._recipe["operator"]
+        options = {key: value for key, value in self._options.items() if key != "zoom"}
+        return SuperResolution(
+            self._image,
+            self._prior,
+            factor=how["factor"],
+            kernel=how["kernel"],
+            sigma=how["sigma"],
+            start=start,
+            **options,
+        )
+
+    def _colorization(self, start: Restoration | None) -> WindowTask:
+        self._refuse_damage()
+        return Colorization(self._image, self._prior, start=start, **self._options)
+
+    def _refuse_damage(self) -> None:
+        if self._mask.any():
+            raise MaskError(
+                f"Got a mask for the task {self._recipe['task']!r}; wanted none, since all pixels "
+                "count as measured. Leave it out, and inpaint the image first."
+            )
+
+
+_OPENERS: dict[str, Callable[[Replay, Restoration | None], SeriesInpainting | WindowTask]] = {
+    "inpaint": Replay._inpainting,
+    "colorize": Replay._colorization,
+    "denoise": Replay._denoising,
+    "super_resolve": Replay._super_resolution,
+}
+_OWN_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
+    "inpaint": {},
+    "colorize": {},
+    "denoise": {"noise": ("given", "used")},
+    "super_resolve": {"operator": ("factor", "kernel", "sigma")},
+}
 
 
 def replay(
@@ -207,6 +262,13 @@ def recipe_mask(recipe: Mapping[str, Any], dimensions: tuple[int, ...]) -> NDArr
     return unpack_mask(held["packed"], wanted)
 
 
+def _recorded_mask(recipe: Mapping[str, Any], dimensions: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Unpack the recipe's damage; where a task had none, an image of any size has none."""
+    if recipe["task"] != "inpaint" and recipe["mask"].get("damaged_pixels") == 0:
+        return np.zeros(dimensions[:2], bool)
+    return recipe_mask(recipe, dimensions)
+
+
 def _own_prior(recipe: Mapping[str, Any]) -> LoadedPrior:
     """Find the very prior a recipe was made with, whatever its file is called here."""
     name, wanted = str(recipe["prior"]["name"]), recipe["prior"]["sha256"]
@@ -224,16 +286,19 @@ def _own_prior(recipe: Mapping[str, Any]) -> LoadedPrior:
 
 
 def _check_recipe(recipe: Mapping[str, Any]) -> None:
-    if recipe.get("format") != FORMAT or recipe.get("task") != "inpaint":
+    task = recipe.get("task")
+    if recipe.get("format") != FORMAT or task not in _OPENERS:
         raise SettingsError(
-            f"Got a recipe of format {recipe.get('format')!r} for the task {recipe.get('task')!r}; "
-            f"wanted format {FORMAT} and 'inpaint'. Use one that this version of "
+            f"Got a recipe of format {recipe.get('format')!r} for the task {task!r}; wanted "
+            f"format {FORMAT} and one of {', '.join(_OPENERS)}. Use one that this version of "
             "napari-mganprior wrote, or update it."
         )
     kinds: dict[str, type | tuple[type, ...]] = {
         "prior": Mapping, "config": Mapping, "damage": Mapping, "image": Mapping, "mask": Mapping,
         "sessions": list, "seed": int, "zoom": (int, float), "device": str,
     }  # fmt: skip
+    own = _OWN_KEYS[str(task)]
+    kinds.update(dict.fromkeys(own, Mapping))
     for name, kind in kinds.items():
         if not isinstance(recipe.get(name), kind):
             raise SettingsError(
@@ -242,6 +307,7 @@ def _check_recipe(recipe: Mapping[str, Any]) -> None:
             )
     wanted = (
         ("prior", ("name", "sha256")), ("image", ("sha256",)), ("mask", ("sha256",)),
+        *own.items(),
     )  # fmt: skip
     missing = [f"{a}.{b}" for a, keys in wanted for b in keys if b not in recipe[a]]
     sessions = recipe["sessions"]

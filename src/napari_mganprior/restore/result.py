@@ -77,18 +77,20 @@ class Restoration:
     Attributes
     ----------
     image : array
-        Same shape and dtype as the input; pixels outside `invented` are bit-identical.
+        Of the input's dtype, and its shape but for tasks that enlarge. After inpainting, pixels
+        outside `invented` are bit-identical; other tasks say in the recipe what they replace.
     invented : array of bool
-        Pixels that the prior filled, (H, W); (P, H, W) for a series of planes.
+        Pixels of which nothing was measured and that the prior filled, (H, W); (P, H, W) for a
+        series of planes.
     uncertainty : array of float32
         Standard deviation over restarts, shape of `invented`, in the image's units; 0 where
-        nothing was invented.
+        nothing was drawn.
     history : tuple of float
         The loss after every evaluation.
     recipe : dict
         JSON-able: task, prior and its sha256, config, seed, zoom, device, versions, hashes, mask.
     residual : array of float32
-        What the prior drew minus what was measured, shape of the image, in its units; 0 where
+        What the prior drew minus what was measured, shape of the input, in its units; 0 where
         nothing was measured or nothing drawn. Where it is large, the prior does not know what it
         sees.
     codes : tuple of WindowCodes

@@ -14,11 +14,12 @@ from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.codes import Codes
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.inversion.loop import Step, invert
+from napari_mganprior.operators.base import Operator
 from napari_mganprior.operators.inpainting import Inpainting as InpaintingOperator
 from napari_mganprior.restore.result import WindowCodes
 from napari_mganprior.tiling import Window
 
-__all__ = ["codes_of", "cut_for", "pictures", "search_window"]
+__all__ = ["codes_of", "cut_for", "pictures", "search_measurement", "search_window"]
 
 
 def search_window(
@@ -58,15 +59,64 @@ def search_window(
     values, trust = canvas.read(window)
     weight = torch.from_numpy(trust)[None, None].to(device)  # (1, 1, size, size)
     operator = InpaintingOperator((weight > 0).float())
-    config = replace(config, layer=cut_for(canvas, window, config))
+    yield from search_measurement(
+        values,
+        trust,
+        window,
+        prior,
+        replace(config, layer=cut_for(canvas, window, config)),
+        operator=operator,
+        rng=rng,
+        device=device,
+        start=start,
+    )
+
+
+def search_measurement(
+    values: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    window: Window,
+    prior: LoadedPrior,
+    config: InversionConfig,
+    *,
+    operator: Operator,
+    rng: torch.Generator,
+    device: torch.device,
+    start: Sequence[WindowCodes] = (),
+) -> Iterator[Step]:
+    """Search codes whose drawing, passed through an operator, is what was measured.
+
+    Parameters
+    ----------
+    values : array of float32
+        The measurement in [-1, 1], (h, w, C).
+    weight : array of float32
+        Weight of each of its pixels, (h, w); 0 where nothing was measured.
+    window : Window
+        Where it belongs.
+    prior : LoadedPrior
+        What draws.
+    config : InversionConfig
+        Settings; the cut is ``layer``.
+    operator : Operator
+        From a drawing of the window to the measurement.
+    rng, device, start
+        As for `search_window`.
+
+    Yields
+    ------
+    Step
+        One an evaluation.
+    """
+    known = torch.from_numpy(weight)[None, None].to(device)  # (1, 1, h, w)
     discriminator = prior.discriminator
     yield from invert(
         prior.generator.to(device),
-        operator,
-        operator(to_tensor(values).to(device)),
+        operator.to(device),
+        to_tensor(values).to(device) * (known > 0),
         config,
         rng=rng,
-        weight=weight,
+        weight=known,
         discriminator=None if discriminator is None else discriminator.to(device),
         start=_nearest(start, window, config, device),
     )
@@ -77,13 +127,13 @@ def cut_for(canvas: Canvas, window: Window, config: InversionConfig) -> int:
     return config.fine_layer if canvas.depth(window) <= config.fine_depth else config.layer
 
 
-def codes_of(canvas: Canvas, window: Window, step: Step, config: InversionConfig) -> WindowCodes:
-    """Take the best codes of one window's search out of a step."""
+def codes_of(window: Window, step: Step, config: InversionConfig) -> WindowCodes:
+    """Take the best codes of one window's search out of a step; the cut is ``config.layer``."""
     codes = step.codes
     return WindowCodes(
         window.top,
         window.left,
-        cut_for(canvas, window, config),
+        config.layer,
         _array(codes.z),
         _array(codes.alpha),
         beta=None if codes.beta is None else _array(codes.beta),

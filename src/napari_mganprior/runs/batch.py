@@ -228,7 +228,7 @@ def write_result(path: Path, laid: Laid, restoration: Any) -> None:
     write_image(
         path,
         np.moveaxis(image, 0, -1) if laid.colours_apart else image,
-        like=laid.file,
+        like=laid.file.enlarged(restoration.recipe.get("operator", {}).get("factor", 1)),
         recipe=restoration.recipe,
         planes=laid.planes,
     )

@@ -1,4 +1,4 @@
-"""The image being restored: read window by window, filled window by window.
+"""An image with holes: read window by window, filled window by window.
 
 Numpy only. Values are in [-1, 1]; everything happens at the prior's scale, in an image padded
 to at least one window.
@@ -12,13 +12,13 @@ from scipy.ndimage import distance_transform_edt
 from skimage.restoration import inpaint_biharmonic
 from skimage.transform import resize
 
+from napari_mganprior.canvas.base import blend, resized, zoomed
 from napari_mganprior.tiling import Window, plan_tiles
 
 __all__ = ["Canvas", "corrected"]
 
 _TRUST_IN_RESTORED = 0.2  # weight of a pixel that an overlapping window has filled
 _FAR = 0.1  # weight of measured pixels far from any damage, where they are weighed at all
-_MEASURED = 0.99  # share of undamaged area from which a resampled pixel counts as measured
 
 
 class Canvas:
@@ -58,7 +58,7 @@ class Canvas:
         if wanted is not None:
             kept = damage & ~wanted
         if zoom != 1:
-            planes, measured = _zoomed(planes, measured, zoom)
+            planes, measured = zoomed(planes, measured, zoom)
             kept = resize(kept, measured.shape, order=0, mode="edge", anti_aliasing=False)
         self._scaled_shape = measured.shape
         wanted = ~measured & ~kept
@@ -127,7 +127,7 @@ class Canvas:
             self._measured[window.slices],
             reach=self._reach,
         )
-        self._blend(window, finished, self._total, self._spread, self._weight)
+        blend(self.plan, window, finished, self._total, self._spread, self._weight)
         self._drawn[window.slices] += pictures.mean(axis=0) * self.plan.weights[..., None]
 
     def picture(
@@ -164,7 +164,7 @@ class Canvas:
                 pictures = corrected(
                     pictures, self._values[here], self._measured[here], reach=self._reach
                 )
-            self._blend(window, pictures, total, spread, weight)
+            blend(self.plan, window, pictures, total, spread, weight)
         share = np.where(weight > 0, weight, 1.0)
         top, left = self._corner
         here = np.s_[top : top + self._scaled_shape[0], left : left + self._scaled_shape[1]]
@@ -175,7 +175,7 @@ class Canvas:
         filled = measured | (weight[here] > 0)
         if self._scaled_shape != self._user_shape[:2]:
             shape = self._user_shape[:2]
-            values, deviation = _resized(values, shape), _resized(deviation, shape)
+            values, deviation = resized(values, shape), resized(deviation, shape)
             filled = resize(filled, shape, order=0, mode="edge", anti_aliasing=False)
         return (
             values.reshape(self._user_shape).astype(np.float32),
@@ -211,27 +211,13 @@ class Canvas:
         covered = weight[here] > 0
         if self._scaled_shape != self._user_shape[:2]:
             shape = self._user_shape[:2]
-            drawn = _resized(drawn, shape)
+            drawn = resized(drawn, shape)
             covered = resize(covered, shape, order=0, mode="edge", anti_aliasing=False)
         return drawn.reshape(self._user_shape).astype(np.float32), covered
 
     def _known(self, window: Window) -> float:
         here = window.slices
         return float(np.sum(self._measured[here] | (self._weight[here] > 0)))
-
-    def _blend(
-        self,
-        window: Window,
-        pictures: NDArray[np.float32],
-        total: NDArray[np.float64],
-        spread: NDArray[np.float64],
-        weight: NDArray[np.float64],
-    ) -> None:
-        here = window.slices
-        share = self.plan.weights
-        total[here] += pictures.mean(axis=0) * share[..., None]
-        spread[here] += pictures.std(axis=0).mean(axis=-1) * share
-        weight[here] += share
 
 
 def corrected(
@@ -279,28 +265,3 @@ def corrected(
     squared = distance_transform_edt(~measured)[..., None] ** 2
     share = squared / (squared + reach**2) if reach > 0 else 1.0
     return np.asarray(share * continued + (1 - share) * interpolated, dtype=np.float32)
-
-
-def _resized(planes: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.floating]:
-    smaller = shape[0] < planes.shape[0]
-    out: NDArray[np.floating] = resize(
-        planes,
-        (*shape[:2], *planes.shape[2:]),
-        order=1 if smaller else 3,
-        anti_aliasing=smaller,
-        mode="edge",
-        preserve_range=True,
-    )
-    return out
-
-
-def _zoomed(
-    planes: NDArray[np.float32], measured: NDArray[np.bool_], zoom: float
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Resample so that damaged pixels do not leak into measured ones."""
-    shape = tuple(max(1, round(n * zoom)) for n in measured.shape)
-    share = resize(measured.astype(np.float64), shape, order=1, anti_aliasing=zoom < 1, mode="edge")
-    known = np.where(measured[..., None], planes, 0.0).astype(np.float64)
-    sums = resize(known, (*shape, planes.shape[2]), order=1, anti_aliasing=zoom < 1, mode="edge")
-    values = sums / np.maximum(share, 1e-6)[..., None]
-    return values.astype(np.float32), share >= _MEASURED

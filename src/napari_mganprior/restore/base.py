@@ -1,0 +1,334 @@
+"""What every restoration of one image shares: window after window, then the result and its recipe.
+
+A task is iterated over; it yields a `RestoreStep` an evaluation and may be abandoned after any.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_mganprior.arrays import ValueMap, choose_device, correlation_length, seeded
+from napari_mganprior.checks import check_cut, check_image, check_prior, check_zoom, checked_seed
+from napari_mganprior.damage import DamageConfig
+from napari_mganprior.errors import ComputeError, OutOfMemoryError
+from napari_mganprior.generators.checkpoint import LoadedPrior
+from napari_mganprior.inversion.config import InversionConfig, preset
+from napari_mganprior.inversion.loop import Step
+from napari_mganprior.restore.record import write_recipe
+from napari_mganprior.restore.result import Restoration, RestoreStep, WindowCodes, sha256_of
+from napari_mganprior.restore.search import codes_of, pictures
+from napari_mganprior.tiling import TilePlan, Window
+
+__all__ = ["Surface", "WindowTask"]
+
+Picture = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]
+
+
+class Surface(Protocol):
+    """Where windows are drawn; `canvas.Canvas` and `canvas.Sheet` are two."""
+
+    plan: TilePlan
+
+    def in_order(self) -> Iterator[Window]:
+        """Yield the windows in the order they are to be searched in."""
+
+    def fill(self, window: Window, pictures: NDArray[np.float32]) -> None:
+        """Take a window's drawings, one a restart, (R, size, size, C)."""
+
+    def picture(
+        self, window: Window | None = None, pictures: NDArray[np.float32] | None = None
+    ) -> Picture:
+        """Return values, uncertainty and where something was drawn; an unfinished window too."""
+
+
+class WindowTask(ABC):
+    """One restoration of one 2-D image.
+
+    A leaf says how its image is checked, what its surface is, how a window is searched and how
+    the image is composed in the end.
+
+    Parameters
+    ----------
+    image : array
+        (H, W) or (H, W, 3); not changed, and not looked at under the damage.
+    marked : array of bool
+        The damage as it was marked, (H, W).
+    damage : array of bool
+        Pixels that were not measured, (H, W).
+    prior : LoadedPrior
+        What draws.
+    quality, config, seed, device, zoom, precision, start
+        As for `Inpainting`.
+    extent : DamageConfig
+        What became of the mask.
+    """
+
+    name: ClassVar[str]
+    """Of the task, as recipes call it."""
+
+    def __init__(
+        self,
+        image: NDArray[Any],
+        marked: NDArray[np.bool_],
+        damage: NDArray[np.bool_],
+        prior: LoadedPrior,
+        *,
+        quality: str,
+        config: InversionConfig | None,
+        seed: int,
+        device: str,
+        zoom: float | None,
+        precision: str | None,
+        start: Restoration | None,
+        extent: DamageConfig,
+    ) -> None:
+        self._image, self._marked, self._mask = image, marked, damage
+        self._extent = extent
+        check_image(image, damage)
+        self._check_prior(prior)
+        self._quality = quality if config is None else None
+        chosen = self._preset(quality, prior) if config is None else config
+        self._config = chosen if precision is None else replace(chosen, precision=precision)
+        check_cut(self._config, prior)
+        self._seed = checked_seed(seed)
+        self._device = choose_device(device)
+        self._prior = prior
+        self.zoom = _estimated_zoom(image, damage, prior) if zoom is None else zoom
+        check_zoom(self.zoom, image.shape)
+        self._values = self._value_map()
+        self._sha256 = sha256_of(image)
+        self._start = start
+        self._begin()
+        self.n_windows = len(self._surface.plan.windows)
+
+    def __iter__(self) -> Iterator[RestoreStep]:
+        """Restore window after window.
+
+        Yields
+        ------
+        RestoreStep
+            One an evaluation.
+
+        Raises
+        ------
+        OutOfMemoryError
+            If the device has too little memory.
+        ComputeError
+            If torch fails in another way.
+        """
+        try:
+            yield from self._steps()
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise OutOfMemoryError(
+                f"Got too little memory on {self._device} ({_first_line(error)}); wanted room for "
+                f"{self._config.n_restarts} restarts of {self._config.n_codes} codes. Choose the "
+                "quality 'fast', or the device 'cpu'."
+            ) from error
+        except RuntimeError as error:
+            memory = "alloc" in str(error) and "memory" in str(error)
+            raise (OutOfMemoryError if memory else ComputeError)(
+                f"Got a failure inside torch on {self._device} ({_first_line(error)}); wanted a "
+                "step of the search. Try the device 'cpu', or the quality 'fast'."
+            ) from error
+
+    def preview(self) -> NDArray[Any]:
+        """Draw the best picture so far; of the result's shape and dtype.
+
+        The window under way is shown as it was drawn, so that a preview costs little.
+        """
+        picture, _, drawn = self._rough_picture()
+        return self._composed(picture, drawn)
+
+    def result(self) -> Restoration:
+        """Return the best restoration so far; complete after the last step.
+
+        Windows not reached yet keep the values they had.
+
+        Raises
+        ------
+        ComputeError
+            If not a single step was made.
+        """
+        if not self._history:
+            raise ComputeError(
+                "Got no step to keep; wanted at least one. Let the run make a step first."
+            )
+        picture, spread, drawn = self._surface.picture(*self._unfinished())
+        unit = (self._values.high - self._values.low) / 2  # user's units for one of ours
+        image = self._composed(picture, drawn)
+        changed, invented = self._changed(drawn)
+        deviation = np.where(drawn, spread * unit, 0.0)
+        earlier = self._earlier()
+        if earlier is not None:
+            deviation = np.where(drawn, deviation, earlier.uncertainty)
+        codes = dict(self._codes)
+        if self._current is not None:
+            window, step = self._current
+            codes[window] = codes_of(window, step, self._settings(window))
+        return Restoration(
+            image=image,
+            invented=invented,
+            uncertainty=np.where(changed, deviation, 0.0).astype(np.float32),
+            history=tuple(self._history),
+            recipe={**self._recipe(image), **self._noted()},
+            residual=self._residual(),
+            codes=self._with_earlier(codes.values()),
+        )
+
+    @abstractmethod
+    def _blank(self) -> Surface:
+        """Make a surface on which nothing is drawn yet."""
+
+    @abstractmethod
+    def _search(self, window: Window, rng: torch.Generator) -> Iterator[Step]:
+        """Search the codes of one window."""
+
+    @abstractmethod
+    def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
+        """Bring what was drawn to the user's values, and the rest to what it was."""
+
+    @abstractmethod
+    def _changed(self, drawn: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Say which pixels of the result are estimates, and which of them were never measured."""
+
+    @abstractmethod
+    def _residual(self) -> NDArray[np.float32]:
+        """Subtract what was measured from what was drawn, in the user's units."""
+
+    def _check_prior(self, prior: LoadedPrior) -> None:
+        check_prior(prior, self._image)
+
+    def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
+        return preset(quality, prior.generator.cuts)
+
+    def _settings(self, window: Window) -> InversionConfig:
+        """Return the settings for a window; ``layer`` is where it is cut."""
+        return self._config
+
+    def _value_map(self) -> ValueMap:
+        return self._percentiles(self._image[~self._mask])
+
+    def _percentiles(self, values: NDArray[Any]) -> ValueMap:
+        normalisation = self._prior.card.pixel_normalisation
+        return ValueMap.from_percentiles(
+            values, low=normalisation["low"], high=normalisation["high"]
+        )
+
+    def _rough_picture(self) -> Picture:
+        return self._surface.picture(*self._unfinished())
+
+    def _noted(self) -> dict[str, Any]:
+        """Return what the recipe says of this task alone."""
+        return {}
+
+    def _result_shape(self) -> tuple[int, ...]:
+        return self._image.shape
+
+    def _begin(self) -> None:
+        self._surface = self._blank()
+        self._history: list[float] = []
+        self._codes: dict[Window, WindowCodes] = {}
+        self._current: tuple[Window, Step] | None = None
+        self._complete, self._seconds = False, 0.0
+
+    def _steps(self) -> Iterator[RestoreStep]:
+        config = self._config
+        started = time.perf_counter()
+        if self._history:  # iterated over once more
+            self._begin()
+        for number, window in enumerate(self._surface.in_order()):
+            rng = seeded(self._seed, window.top, window.left)
+            for step in self._search(window, rng):
+                self._history.append(step.loss)
+                self._current = (window, step)
+                self._seconds = time.perf_counter() - started
+                yield RestoreStep(
+                    index=number * config.n_steps + step.index,
+                    n_steps=self.n_windows * config.n_steps,
+                    loss=step.loss,
+                    window=number + 1,
+                    n_windows=self.n_windows,
+                )
+            if self._current is not None:
+                self._codes[window] = codes_of(window, self._current[1], self._settings(window))
+                self._surface.fill(window, pictures(self._current[1].image))
+                self._current = None
+        self._complete = True
+
+    def _unfinished(self) -> tuple[()] | tuple[Window, NDArray[np.float32]]:
+        """Return the window under way and its drawings, where there is one."""
+        if self._current is None:
+            return ()
+        window, step = self._current
+        return window, pictures(step.image)
+
+    def _earlier(self) -> Restoration | None:
+        """Return what the run goes on from, if that is a restoration of the same image."""
+        start = self._start
+        if start is None or start.image.shape != self._result_shape():
+            return None
+        same = start.recipe.get("image", {}).get("sha256") == self._sha256
+        alike = start.recipe.get("task", self.name) == self.name
+        return start if same and alike else None
+
+    def _with_earlier(self, codes: Iterable[WindowCodes]) -> tuple[WindowCodes, ...]:
+        """Add the codes of windows that a continued run has not reached again."""
+        found = {(c.top, c.left): c for c in codes}
+        earlier = self._earlier()
+        known = {} if earlier is None else {(c.top, c.left): c for c in earlier.codes}
+        return tuple({**known, **found}.values())
+
+    def _known_codes(self) -> tuple[WindowCodes, ...]:
+        """Return codes to begin at."""
+        return () if self._start is None else self._start.codes
+
+    def _recipe(self, result: NDArray[Any]) -> dict[str, Any]:
+        sessions = {"evaluations": len(self._history), "complete": self._complete}
+        earlier = self._earlier()
+        before = [] if earlier is None else earlier.recipe.get("sessions", [])
+        return write_recipe(
+            task=self.name,
+            prior=self._prior,
+            config=self._config,
+            quality=self._quality,
+            seed=self._seed,
+            zoom=self.zoom,
+            device=self._device,
+            damage=self._extent,
+            image={
+                # not "shape": tifffile takes a description with that word for its own
+                "dimensions": list(self._image.shape),
+                "dtype": str(self._image.dtype),
+                "sha256": self._sha256,
+            },
+            mask=self._marked,
+            n_windows=self.n_windows,
+            sessions=[*before, sessions],
+            seconds=self._seconds,
+            result=result,
+        )
+
+
+def _estimated_zoom(image: NDArray[Any], damage: NDArray[np.bool_], prior: LoadedPrior) -> float:
+    """Compare how coarse the image is with what the prior was trained on.
+
+    Within the range of the training images (10th to 90th percentile) nothing is changed;
+    outside, the image is brought to the nearer end of that range.
+    """
+    known = prior.card.training.get("image_correlation_length", {})
+    length = correlation_length(image, damage)
+    if not {"p10", "p90"} <= known.keys() or not np.isfinite(length) or length <= 0:
+        return 1.0
+    wanted = float(np.clip(length, known["p10"], known["p90"]))
+    return float(np.clip(wanted / length, 0.25, 4.0))
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,204 @@
+"""Draw a noisy image anew from what a prior knows, and stop where only noise is left to explain."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from napari_mganprior.arrays import ValueMap
+from napari_mganprior.canvas import Sheet
+from napari_mganprior.checks import checked_mask
+from napari_mganprior.damage import DamageConfig
+from napari_mganprior.errors import SettingsError
+from napari_mganprior.generators.checkpoint import LoadedPrior
+from napari_mganprior.inversion.config import InversionConfig, preset
+from napari_mganprior.inversion.loop import Step
+from napari_mganprior.operators.denoising import Denoising as DenoisingOperator
+from napari_mganprior.restore.base import WindowTask
+from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels, smoothed
+from napari_mganprior.restore.result import Restoration
+from napari_mganprior.restore.search import search_measurement
+from napari_mganprior.tiling import Window
+
+__all__ = ["Denoising"]
+
+# or the few dark pixels that happen to be surest would decide alone
+_FEWEST_PHOTONS = 2.0
+
+
+class Denoising(WindowTask):
+    """One denoising of one 2-D image, to be iterated over.
+
+    Every pixel of the result is drawn by the prior: an estimate, where the input was a
+    measurement. Everything is checked when it is made; nothing is computed before the first
+    step.
+
+    Parameters
+    ----------
+    image : array
+        (H, W) or (H, W, 3), at least 16x16 pixels, any integer or float type, any range.
+    prior : LoadedPrior
+        From `load_prior`.
+    noise : NoiseConfig, optional
+        What the noise is like; Gaussian of a level measured in the image if left out.
+    mask : array, optional
+        (H, W); pixels that are not 0 are bad (dead, hot), and are invented.
+    find_bad : bool
+        Add to the mask what `find_bad_pixels` finds.
+    quality, config, seed, device, zoom, precision, start
+        As for `Inpainting`; a quality takes twice the evaluations here.
+
+    Attributes
+    ----------
+    noise : NoiseConfig
+        With all its numbers.
+
+    Raises
+    ------
+    ImageError, MaskError, PriorError, SettingsError, DeviceError
+        If an input cannot be used; the message says what to do.
+
+    Examples
+    --------
+    >>> from napari_mganprior import Denoising, load_prior  # doctest: +SKIP
+    >>> run = Denoising(image, load_prior(path))  # doctest: +SKIP
+    >>> for step in run:  # doctest: +SKIP
+    ...     print(step.index, step.loss)
+    >>> run.result().image, run.noise.level  # doctest: +SKIP
+    """
+
+    name = "denoise"
+    _surface: Sheet
+
+    def __init__(
+        self,
+        image: ArrayLike,
+        prior: LoadedPrior,
+        *,
+        noise: NoiseConfig | None = None,
+        mask: ArrayLike | None = None,
+        find_bad: bool = False,
+        quality: str = "balanced",
+        config: InversionConfig | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        zoom: float | None = 1.0,
+        precision: str | None = None,
+        start: Restoration | None = None,
+    ) -> None:
+        picture = np.array(image, copy=True)
+        if mask is None:
+            mask = np.zeros(picture.shape[:2], bool)
+        marked = checked_mask(mask, picture, may_be_empty=True)
+        bad = marked
+        if find_bad and picture.ndim in (2, 3) and picture.dtype.kind in "iuf":
+            bad = checked_mask(marked | find_bad_pixels(picture), picture, may_be_empty=True)
+        self._find_bad = find_bad
+        self._given = NoiseConfig() if noise is None else noise
+        super().__init__(
+            picture, marked, bad, prior, quality=quality, config=config, seed=seed,
+            device=device, zoom=zoom, precision=precision, start=start, extent=DamageConfig(),
+        )  # fmt: skip
+
+    def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
+        config = preset(quality, prior.generator.cuts)
+        # what is known of the noise says when to stop: no pixels need be held out for that
+        return replace(config, n_steps=2 * config.n_steps, held_out=0.0)
+
+    def _value_map(self) -> ValueMap:
+        self.noise = self._given.measured(self._image, self._mask)
+        # the extremes of a noisy image are those of its noise
+        signal = smoothed(self._image, self._mask)
+        values = self._percentiles(signal[~self._mask])
+        good = ~self._mask
+
+        def variance(photons: float) -> NDArray[np.float64]:
+            each = self.noise.variance(signal, photons=photons)
+            return np.asarray(each.reshape(*good.shape, -1).mean(axis=-1))
+
+        weights = 1 / variance(_FEWEST_PHOTONS)
+        self._weights = np.where(good, weights / weights[good].mean(), 0.0)
+        unit = (values.high - values.low) / 2
+        # in generator's units
+        self._variance = variance(0.0) / unit**2
+        level = float(np.sqrt(np.mean(self._variance[good])))
+        if level > 1:
+            raise SettingsError(
+                f"Got noise of {level * unit:.3g} in an image whose values span {2 * unit:.3g}; "
+                "wanted less than half of that. Give a smaller level or gain, or average several "
+                "images first."
+            )
+        return values
+
+    def _blank(self) -> Sheet:
+        hidden = self._mask if self._image.ndim == 2 else self._mask[..., None]
+        clean = np.where(hidden, self._values.low, self._image)
+        size = self._prior.generator.resolution
+
+        def sheet(values: NDArray[np.float32]) -> Sheet:
+            return Sheet(values, self._weights, size=size, zoom=self.zoom)
+
+        self._share = 1.0
+        if self.zoom != 1:  # resampling averages noise away: see what it leaves of a known one
+            unit = np.random.default_rng(0).standard_normal(self._weights.shape)
+            trial = sheet(unit.astype(np.float32))
+            left = [
+                values[weight > 0].ravel() for values, weight in map(trial.read, trial.plan.windows)
+            ]
+            self._share = float(np.concatenate(left).std())
+        self._noise = sheet((self._weights * self._variance).astype(np.float32))
+        return sheet(self._values.encode(clean, clip=False))
+
+    def _search(self, window: Window, rng: torch.Generator) -> Iterator[Step]:
+        values, weight = self._surface.read(window)
+        known = weight > 0
+        config = self._config
+        if known.any():  # the weighted mean square of the noise alone
+            expected = float(self._noise.read(window)[0][known].sum() / weight[known].sum())
+            level = float(np.sqrt(max(expected, 0.0))) * self._share
+            config = replace(config, noise_level=min(level, 2.0))
+        return search_measurement(
+            values,
+            weight,
+            window,
+            self._prior,
+            config,
+            operator=DenoisingOperator(torch.from_numpy(known)[None, None]),
+            rng=rng,
+            device=self._device,
+            start=self._known_codes(),
+        )
+
+    def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
+        measured = self._image[~self._mask]
+        values = np.clip(self._values.decode(picture), float(measured.min()), float(measured.max()))
+        if self._image.dtype.kind in "iu":
+            values = np.rint(values)
+        earlier = self._earlier()
+        restored = (self._image if earlier is None else earlier.image).copy()
+        restored[drawn] = values[drawn].astype(self._image.dtype)
+        return restored
+
+    def _changed(self, drawn: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        earlier = self._earlier()
+        invented = self._mask & drawn
+        if earlier is None:
+            return drawn, invented
+        return np.ones_like(drawn), invented | earlier.invented
+
+    def _residual(self) -> NDArray[np.float32]:
+        picture, _, drawn = self._surface.picture(*self._unfinished())
+        seen = drawn & ~self._mask
+        seen = seen if self._image.ndim == 2 else seen[..., None]
+        measured = np.where(seen, self._image, 0.0)
+        return np.where(seen, self._values.decode(picture) - measured, 0.0).astype(np.float32)
+
+    def _noted(self) -> dict[str, Any]:
+        return {
+            "replaces": "every pixel",
+            "noise": {"given": self._given.to_dict(), "used": self.noise.to_dict()},
+            "find_bad": self._find_bad,
+        }

@@ -1,0 +1,292 @@
+"""Draw an image of more pixels whose reduction is the image that was measured."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import gaussian_filter
+from skimage.transform import resize
+
+from napari_mganprior.canvas import Sheet
+from napari_mganprior.damage import DamageConfig
+from napari_mganprior.errors import ImageError, SettingsError
+from napari_mganprior.generators.checkpoint import LoadedPrior
+from napari_mganprior.inversion.config import InversionConfig, preset
+from napari_mganprior.inversion.loop import Step
+from napari_mganprior.operators.super_resolution import SuperResolution as Reduction
+from napari_mganprior.restore.base import WindowTask
+from napari_mganprior.restore.result import Restoration
+from napari_mganprior.restore.search import search_measurement
+from napari_mganprior.tiling import Window
+
+__all__ = ["FACTORS", "SuperResolution", "reduced"]
+
+FACTORS = (2, 4, 8, 16)
+_MOST_PIXELS = 1 << 26
+_BYTES = (24, 60)  # a pixel of the result takes at the most, and each of its values besides
+_FOLLOWED = 4  # factor up to which the deeper cut measured better (make bench-tasks)
+_SMOOTH_ROUNDS = 10
+_EXACT_ROUNDS = 20
+
+Kernel = Literal["binning", "bicubic", "gaussian"]
+
+
+class SuperResolution(WindowTask):
+    """One super-resolution of one 2-D image, to be iterated over.
+
+    Every pixel of the result is an estimate; reduced again, they give what was measured.
+    Everything is checked when it is made; nothing is computed before the first step.
+
+    Parameters
+    ----------
+    image : array
+        (H, W) or (H, W, 3), at least 16x16 pixels, any integer or float type, any range.
+    prior : LoadedPrior
+        From `load_prior`; it should know structures of the size they have in the result.
+    factor : {2, 4, 8, 16}
+        Pixels of the result along the side of a measured one.
+    kernel : {"binning", "bicubic", "gaussian"}
+        How the image is thought to have been made from the larger one, as in
+        `operators.SuperResolution`.
+    sigma : float
+        Of the Gaussian, in pixels of the result.
+    quality, config, seed, device, precision, start
+        As for `Inpainting`; a quality takes twice the evaluations here.
+
+    Raises
+    ------
+    ImageError, PriorError, SettingsError, DeviceError
+        If an input cannot be used; the message says what to do.
+
+    Examples
+    --------
+    >>> from napari_mganprior import SuperResolution, load_prior  # doctest: +SKIP
+    >>> run = SuperResolution(image, load_prior(path), factor=4)  # doctest: +SKIP
+    >>> for step in run:  # doctest: +SKIP
+    ...     print(step.index, step.loss)
+    >>> larger = run.result().image  # doctest: +SKIP
+    """
+
+    name = "super_resolve"
+    _surface: Sheet
+
+    def __init__(
+        self,
+        image: ArrayLike,
+        prior: LoadedPrior,
+        *,
+        factor: int = 4,
+        kernel: Kernel = "binning",
+        sigma: float = 1.0,
+        quality: str = "balanced",
+        config: InversionConfig | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        precision: str | None = None,
+        start: Restoration | None = None,
+    ) -> None:
+        picture = np.array(image, copy=True)
+        if factor not in FACTORS:
+            raise SettingsError(
+                f"Got a factor of {factor}; wanted one of {', '.join(map(str, FACTORS))}. Choose 4."
+            )
+        self._reduction = Reduction(factor, kernel=kernel, sigma=sigma)
+        self.factor, self._kernel, self._sigma = int(factor), kernel, float(sigma)
+        check_size(picture.shape, self.factor)
+        resolution = prior.generator.resolution
+        if resolution % factor or resolution < 2 * factor:
+            raise SettingsError(
+                f"Got a factor of {factor} for the prior {prior.card.name!r}, which draws "
+                f"{resolution}x{resolution} pixels; wanted at least two measured pixels along a "
+                "drawing's side. Choose a smaller factor, or another prior."
+            )
+        nothing = np.zeros(picture.shape[:2], bool)
+        super().__init__(
+            picture, nothing, nothing, prior, quality=quality, config=config, seed=seed,
+            device=device, zoom=1.0, precision=precision, start=start, extent=DamageConfig(),
+        )  # fmt: skip
+
+    def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
+        shapes, detail = prior.generator.cuts
+        config = preset(quality, (shapes, detail))
+        # the more pixels are wanted for one, the more is left to the prior; and a small image
+        # cannot spare pixels to choose by
+        layer = detail if self.factor <= _FOLLOWED else shapes
+        return replace(config, layer=layer, n_steps=2 * config.n_steps, held_out=0.0)
+
+    def _result_shape(self) -> tuple[int, ...]:
+        height, width, *colours = self._image.shape
+        return (height * self.factor, width * self.factor, *colours)
+
+    def _blank(self) -> Sheet:
+        return Sheet(
+            self._values.encode(self._image, clip=False),
+            np.ones(self._image.shape[:2]),
+            size=self._prior.generator.resolution,
+            factor=self.factor,
+        )
+
+    def _search(self, window: Window, rng: torch.Generator) -> Iterator[Step]:
+        values, weight = self._surface.read(window)
+        return search_measurement(
+            values,
+            weight,
+            window,
+            self._prior,
+            self._config,
+            operator=self._reduction,
+            rng=rng,
+            device=self._device,
+            start=self._known_codes(),
+        )
+
+    def preview(self) -> NDArray[Any]:
+        """Draw the best picture so far; of the result's shape and dtype.
+
+        It agrees with the input less well than the result does, so that it costs little.
+        """
+        picture, _, drawn = self._rough_picture()
+        return self._agreeing(self._filled(picture, drawn), smooth=0, exact=1)
+
+    def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
+        return self._agreeing(self._filled(picture, drawn))
+
+    def _filled(
+        self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        earlier = self._earlier()
+        there = drawn if self._image.ndim == 2 else drawn[..., None]
+        if earlier is not None:
+            rest = earlier.image.astype(np.float64)
+        else:
+            rest = _enlarged(self._image.astype(np.float64), self._result_shape())
+        return np.where(there, self._values.decode(picture), rest)
+
+    def _agreeing(
+        self,
+        values: NDArray[np.float64],
+        *,
+        smooth: int = _SMOOTH_ROUNDS,
+        exact: int = _EXACT_ROUNDS,
+    ) -> NDArray[Any]:
+        """Change an image as little as it takes to be, reduced, what was measured.
+
+        Back-projection, after Irani and Peleg, 1991,
+        https://doi.org/10.1016/1049-9652(91)90045-L: what is missing is enlarged and added,
+        smoothly first, then evenly over the square of each measured pixel.
+        """
+        measured = self._image.astype(np.float64)
+        whole = self._image.dtype.kind in "iu"
+        low, high = -np.inf, np.inf
+        if whole:
+            info = np.iinfo(self._image.dtype)
+            low, high = float(info.min), float(info.max)
+        for number in range(smooth + exact):
+            lacking = measured - self._reduced(values)
+            if number < smooth or self._kernel != "binning":
+                values = values + _enlarged(lacking, values.shape)
+            else:
+                # pixels that have come to the end of the type's range cannot take their part
+                free = np.where(_repeated(lacking, self.factor) < 0, values > low, values < high)
+                share = np.maximum(reduced(free, self.factor), 1 / self.factor**2)
+                values = values + _repeated(lacking / share, self.factor)
+            values = np.clip(values, low, high)
+        return (np.rint(values) if whole else values).astype(self._image.dtype)
+
+    def _reduced(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        return reduced(values, self.factor, kernel=self._kernel, sigma=self._sigma)
+
+    def _changed(self, drawn: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        changed = drawn if self._earlier() is None else np.ones_like(drawn)
+        return changed, np.zeros_like(drawn)
+
+    def _residual(self) -> NDArray[np.float32]:
+        picture, _, drawn = self._surface.picture(*self._unfinished())
+        f = self.factor
+        covered = drawn[::f, ::f]  # windows hold whole measured pixels
+        covered = covered if self._image.ndim == 2 else covered[..., None]
+        lacking = self._reduced(self._values.decode(picture)) - self._image
+        return np.where(covered, lacking, 0.0).astype(np.float32)
+
+    def _noted(self) -> dict[str, Any]:
+        return {
+            "replaces": "every pixel",
+            "operator": {"factor": self.factor, "kernel": self._kernel, "sigma": self._sigma},
+            # in pixels of the image: with these a viewer lays the result upon it
+            "layer": {"scale": 1 / self.factor, "translate": -0.5 * (1 - 1 / self.factor)},
+        }
+
+
+def reduced(
+    image: NDArray[np.floating], factor: int, *, kernel: Kernel = "binning", sigma: float = 1.0
+) -> NDArray[np.float64]:
+    """Make a whole image smaller, as `operators.SuperResolution` does a window.
+
+    Parameters
+    ----------
+    image : array
+        (H, W) or (H, W, C), sides that ``factor`` divides.
+    factor, kernel, sigma
+        As there.
+
+    Returns
+    -------
+    array of float64
+        (H / factor, W / factor) or (H / factor, W / factor, C).
+    """
+    values = np.asarray(image, np.float64)
+    height, width, *colours = values.shape
+    if height % factor or width % factor:
+        raise ImageError(
+            f"Got an image of {height}x{width} px to make {factor} times smaller; wanted sides "
+            f"that {factor} divides. Crop it."
+        )
+    rows, columns = height // factor, width // factor
+    if kernel == "bicubic":
+        planes = np.moveaxis(values.reshape(height, width, -1), -1, 0)[None]
+        small = F.interpolate(
+            torch.from_numpy(np.ascontiguousarray(planes)),
+            size=(rows, columns),
+            mode="bicubic",
+            antialias=True,
+            align_corners=False,
+        )
+        return np.moveaxis(small[0].numpy(), 0, -1).reshape(rows, columns, *colours)
+    if kernel == "gaussian":
+        values = gaussian_filter(values, (sigma, sigma, 0)[: values.ndim], mode="reflect")
+    return np.asarray(
+        values.reshape(rows, factor, columns, factor, *colours).mean(axis=(1, 3)), np.float64
+    )
+
+
+def check_size(shape: tuple[int, ...], factor: int) -> None:
+    """Refuse an enlargement that could not be kept in memory.
+
+    Raises
+    ------
+    SettingsError
+        If the result would have more than 67 million pixels.
+    """
+    if len(shape) < 2:
+        return  # no image at all, which is said elsewhere
+    height, width = shape[0] * factor, shape[1] * factor
+    if height * width > _MOST_PIXELS:
+        values = shape[2] if len(shape) > 2 else 1
+        gigabytes = height * width * (_BYTES[0] + _BYTES[1] * values) / 2**30
+        raise SettingsError(
+            f"Got a factor of {factor} for an image of {shape[0]}x{shape[1]} pixels: the result "
+            f"would have {height}x{width} and take about {gigabytes:.0f} GiB of memory; wanted at "
+            f"most {_MOST_PIXELS >> 20} Mi pixels. Choose a smaller factor, or a part of the image."
+        )
+
+
+def _enlarged(image: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    return np.asarray(resize(image, shape, order=3, mode="edge", anti_aliasing=False), np.float64)
+
+
+def _repeated(image: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
