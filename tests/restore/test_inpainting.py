@@ -279,3 +279,19 @@ def test_failures_inside_torch_get_a_name(
     with pytest.raises(wanted, match=match):
         next(iter(run))
     assert not issubclass(wanted, RuntimeError)
+
+
+@pytest.mark.parametrize("dtype", ["uint64", "int64", "uint32", "int8"])
+def test_saturated_whole_numbers_stay_within_their_type(
+    dtype: str, tiny_prior: LoadedPrior
+) -> None:
+    """Law: what is invented lies within what was measured, up to the rounding of a float."""
+    info = np.iinfo(dtype)
+    image = np.full((40, 50), info.max, dtype)
+    image[::3, ::3] = info.max // 2
+    _, result = _restored(image, tiny_prior)
+    low, high = int(image[~_mask()].min()), int(image[~_mask()].max())
+    inside = [int(value) for value in result.image[_mask()]]
+    slack = high // 2**50
+    assert min(inside) >= low - slack
+    assert max(inside) <= high

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,58 @@ def test_a_continued_run_is_repeated_part_by_part(scene, holes, tiny_prior, quic
     second = again(result, scene)
     assert np.array_equal(second.image, result.image)
     assert second.recipe["sessions"] == result.recipe["sessions"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 9},
+        {"zoom": 1.2},
+        {"damage": DamageConfig(grow=1)},
+        {"config": {"n_codes": 3}},
+        {"config": {"n_restarts": 1}},
+    ],
+)
+def test_a_run_continued_with_other_settings_is_repeated_as_it_was(
+    scene, holes, tiny_prior, quick, changes
+):
+    """Law: each part of a run keeps its own settings, as after "Retry smaller"."""
+    run = Inpainting(scene, holes, tiny_prior, config=quick, device="cpu", seed=2)
+    first = result_of(run, 5)
+    other = {"config": quick, "seed": 2, **changes}
+    if isinstance(other["config"], dict):
+        other["config"] = replace(quick, **other["config"])
+    run = Inpainting(scene, holes, tiny_prior, device="cpu", start=first, **other)
+    second = result_of(run)
+    assert second.recipe["sessions"][0]["settings"].keys() == changes.keys()
+    repeated = again(second, scene)
+    assert np.array_equal(repeated.image, second.image)
+    assert repeated.recipe["sessions"] == second.recipe["sessions"]
+    third = result_of(
+        Inpainting(scene, holes, tiny_prior, device="cpu", start=second, config=quick, seed=2), 3
+    )
+    assert np.array_equal(again(third, scene).image, third.image)
+
+
+def test_what_began_elsewhere_does_not_claim_to_be_repeatable(scene, holes, tiny_prior, quick):
+    neighbour = scene[::-1].copy()
+    first = result_of(Inpainting(neighbour, holes, tiny_prior, config=quick, device="cpu"))
+    run = Inpainting(scene, holes, tiny_prior, config=quick, device="cpu", start=first)
+    recipe = result_of(run).recipe
+    assert recipe["repeatable"] is False
+    assert not Replay(recipe, scene).same
+    other_mask = np.roll(holes, 3, axis=0)
+    run = Inpainting(neighbour, other_mask, tiny_prior, config=quick, device="cpu", start=first)
+    assert len(result_of(run).recipe["sessions"]) == 1
+
+
+def test_a_replay_can_be_iterated_again(scene, holes, tiny_prior, quick):
+    first = result_of(Inpainting(scene, holes, tiny_prior, config=quick, device="cpu"), 3)
+    run = Inpainting(scene, holes, tiny_prior, config=quick, device="cpu", start=first)
+    second = result_of(run)
+    task = Replay(second.recipe, scene)
+    for _ in range(2):
+        assert np.array_equal(result_of(task).image, second.image)
 
 
 @pytest.mark.parametrize(("linked", "steps"), [(True, None), (False, None), (True, 10)])
@@ -135,6 +188,23 @@ def test_what_does_not_fit_is_refused(scene, holes, tiny_prior, quick):
         (changed("mask", "packed"), MaskError, "without a mask"),
         (changed("mask", "packed", to="AAAA"), MaskError, "whose mask is damaged"),
         (changed("planes", to={}), SettingsError, "without planes.linked"),
+        ({**recipe, "planes": None}, SettingsError, "without planes.linked"),
+        ([1], SettingsError, "Got a recipe of type list"),
+        (
+            changed("sessions", to=[{"evaluations": "x", "complete": True}]),
+            SettingsError,
+            "without s",
+        ),
+        (
+            changed("sessions", to=[{"evaluations": 0, "complete": True}]),
+            SettingsError,
+            "without s",
+        ),
+        (
+            changed("sessions", to=[{"evaluations": 1, "complete": True, "settings": {"x": 1}}]),
+            SettingsError,
+            "without sessions",
+        ),
     ]
     for wrong, kind, message in cases:
         with pytest.raises(kind, match=message):

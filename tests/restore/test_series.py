@@ -7,6 +7,7 @@ import pytest
 
 from napari_mganprior.errors import ComputeError, ImageError, MaskError, PriorError
 from napari_mganprior.restore import Inpainting, SeriesInpainting
+from napari_mganprior.restore.result import sha256_of
 
 
 def make(images, masks, prior, quick, **keywords):
@@ -73,6 +74,25 @@ def test_a_stopped_series_keeps_what_is_there(stack, holes, tiny_prior, quick):
     assert 0 < result.invented[1].sum() < holes.sum()
     assert not result.invented[2].any()
     assert result.recipe["sessions"] == [{"evaluations": 9, "complete": False}]
+
+
+def test_a_result_taken_on_the_way_stays_as_it_was(stack, holes, tiny_prior, quick):
+    """Law: what was handed out agrees with its own recipe, whatever the run does next."""
+    run = make(stack, holes, tiny_prior, quick)
+    steps = iter(run)
+    for _ in range(2):
+        next(steps)
+    early = run.result()
+    assert sha256_of(early.image) == early.recipe["result"]["sha256"]
+    for _ in range(4):
+        next(steps)
+    later = run.result()
+    assert later.recipe["evaluations"] == 6
+    assert not np.array_equal(later.image, early.image)
+    for _ in steps:
+        pass
+    for result in (early, later, run.result()):
+        assert sha256_of(result.image) == result.recipe["result"]["sha256"]
 
 
 def test_iterating_again_begins_anew(stack, holes, tiny_prior, quick):

@@ -20,12 +20,12 @@ from napari_mganprior.errors import ComputeError, OutOfMemoryError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig, preset
 from napari_mganprior.inversion.loop import Step
-from napari_mganprior.restore.record import write_recipe
+from napari_mganprior.restore.record import chained, goes_on, write_recipe
 from napari_mganprior.restore.result import Restoration, RestoreStep, WindowCodes, sha256_of
 from napari_mganprior.restore.search import codes_of, pictures
 from napari_mganprior.tiling import TilePlan, Window
 
-__all__ = ["Surface", "WindowTask"]
+__all__ = ["Surface", "WindowTask", "to_pixels"]
 
 Picture = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]
 
@@ -102,7 +102,7 @@ class WindowTask(ABC):
         self.zoom = _estimated_zoom(image, damage, prior) if zoom is None else zoom
         check_zoom(self.zoom, image.shape)
         self._values = self._value_map()
-        self._sha256 = sha256_of(image)
+        self._sha256, self._mask_sha256 = sha256_of(image), sha256_of(marked)
         self._start = start
         self._begin()
         self.n_windows = len(self._surface.plan.windows)
@@ -273,9 +273,15 @@ class WindowTask(ABC):
         start = self._start
         if start is None or start.image.shape != self._result_shape():
             return None
-        same = start.recipe.get("image", {}).get("sha256") == self._sha256
-        alike = start.recipe.get("task", self.name) == self.name
-        return start if same and alike else None
+        if "image" not in start.recipe:
+            return None
+        ours = {
+            "task": self.name,
+            "image": {"sha256": self._sha256},
+            "mask": {"sha256": self._mask_sha256},
+            "prior": {"sha256": self._prior.sha256},
+        }
+        return start if goes_on(start.recipe, ours) else None
 
     def _with_earlier(self, codes: Iterable[WindowCodes]) -> tuple[WindowCodes, ...]:
         """Add the codes of windows that a continued run has not reached again."""
@@ -289,10 +295,8 @@ class WindowTask(ABC):
         return () if self._start is None else self._start.codes
 
     def _recipe(self, result: NDArray[Any]) -> dict[str, Any]:
-        sessions = {"evaluations": len(self._history), "complete": self._complete}
-        earlier = self._earlier()
-        before = [] if earlier is None else earlier.recipe.get("sessions", [])
-        return write_recipe(
+        sessions = [{"evaluations": len(self._history), "complete": self._complete}]
+        recipe = write_recipe(
             task=self.name,
             prior=self._prior,
             config=self._config,
@@ -309,10 +313,37 @@ class WindowTask(ABC):
             },
             mask=self._marked,
             n_windows=self.n_windows,
-            sessions=[*before, sessions],
+            sessions=sessions,
             seconds=self._seconds,
             result=result,
         )
+        earlier = self._earlier()
+        if earlier is not None:
+            recipe["sessions"] = chained(earlier.recipe, recipe)
+            recipe["evaluations"] = sum(s["evaluations"] for s in recipe["sessions"])
+        elif self._known_codes():
+            recipe["repeatable"] = False  # where it began is not in the recipe
+        return recipe
+
+
+def to_pixels(values: NDArray[np.floating], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Bring values to a pixel type: whole numbers rounded, and kept within what the type holds.
+
+    Parameters
+    ----------
+    values : array of float
+        In the user's units.
+    dtype : dtype
+        Any integer or floating-point type.
+    """
+    if dtype.kind not in "iu":
+        return values.astype(dtype)
+    info = np.iinfo(dtype)
+    low, high = float(info.min), float(info.max)
+    if int(high) > info.max:  # 64 bits: the nearest float is one too many
+        high = float(np.nextafter(high, 0.0))
+    whole: NDArray[Any] = np.clip(np.rint(values), low, high).astype(dtype)
+    return whole
 
 
 def _estimated_zoom(image: NDArray[Any], damage: NDArray[np.bool_], prior: LoadedPrior) -> float:

@@ -15,7 +15,7 @@ from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.inversion.loop import Step
 from napari_mganprior.operators.colorization import LUMA
 from napari_mganprior.operators.colorization import Colorization as Luma
-from napari_mganprior.restore.base import WindowTask
+from napari_mganprior.restore.base import WindowTask, to_pixels
 from napari_mganprior.restore.result import Restoration
 from napari_mganprior.restore.search import search_measurement
 from napari_mganprior.tiling import Window
@@ -123,11 +123,9 @@ class Colorization(WindowTask):
             room = np.where(chroma > 0, (high - grey) / chroma, (low - grey) / chroma)
         share = np.clip(np.where(chroma == 0, 1.0, room).min(axis=-1, keepdims=True), 0.0, 1.0)
         values = grey + share * chroma
-        if self._image.dtype.kind in "iu":
-            values = np.rint(values)
         earlier = self._earlier()
         rest = np.repeat(self._image[..., None], 3, axis=-1) if earlier is None else earlier.image
-        shown: NDArray[Any] = np.where(drawn[..., None], values.astype(self._image.dtype), rest)
+        shown: NDArray[Any] = np.where(drawn[..., None], to_pixels(values, self._image.dtype), rest)
         return shown
 
     def _range(self) -> tuple[float, float]:

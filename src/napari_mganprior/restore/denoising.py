@@ -17,7 +17,7 @@ from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig, preset
 from napari_mganprior.inversion.loop import Step
 from napari_mganprior.operators.denoising import Denoising as DenoisingOperator
-from napari_mganprior.restore.base import WindowTask
+from napari_mganprior.restore.base import WindowTask, to_pixels
 from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels, smoothed
 from napari_mganprior.restore.result import Restoration
 from napari_mganprior.restore.search import search_measurement
@@ -175,11 +175,9 @@ class Denoising(WindowTask):
     def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
         measured = self._image[~self._mask]
         values = np.clip(self._values.decode(picture), float(measured.min()), float(measured.max()))
-        if self._image.dtype.kind in "iu":
-            values = np.rint(values)
         earlier = self._earlier()
         restored = (self._image if earlier is None else earlier.image).copy()
-        restored[drawn] = values[drawn].astype(self._image.dtype)
+        restored[drawn] = to_pixels(values[drawn], self._image.dtype)
         return restored
 
     def _changed(self, drawn: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -18,7 +18,7 @@ from napari_mganprior.damage import DamageConfig, grown, in_region, mixing_share
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.inversion.loop import Step
-from napari_mganprior.restore.base import Picture, WindowTask
+from napari_mganprior.restore.base import Picture, WindowTask, to_pixels
 from napari_mganprior.restore.result import Restoration
 from napari_mganprior.restore.search import cut_for, search_window
 from napari_mganprior.tiling import Window
@@ -148,15 +148,13 @@ class Inpainting(WindowTask):
             usable = (share < 1) & np.isfinite(self._image)
             original = np.where(usable, self._image, 0.0)
             values = np.where(usable, share * values + (1 - share) * original, values)
-        if self._image.dtype.kind in "iu":
-            values = np.rint(values)
         restored = self._image.copy()
         earlier = self._earlier()
         if earlier is not None:
             kept = earlier.invented & self._wanted
             restored[kept] = earlier.image[kept]
         filled = self._wanted & drawn
-        restored[filled] = values[filled].astype(self._image.dtype)
+        restored[filled] = to_pixels(values[filled], self._image.dtype)
         return restored
 
     def _changed(self, drawn: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

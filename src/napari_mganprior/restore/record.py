@@ -1,6 +1,6 @@
 """The recipe: everything that is needed to repeat a result, as JSON-able values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,10 +14,14 @@ from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.restore.result import sha256_of
 
-__all__ = ["FORMAT", "write_recipe"]
+__all__ = ["FORMAT", "SESSION_SETTINGS", "chained", "goes_on", "write_recipe"]
 
 FORMAT = 2
 """Of recipes; 1, of version 0.1.0's first development, had no mask and cannot be replayed."""
+
+
+SESSION_SETTINGS = ("config", "seed", "zoom", "damage", "device")
+"""What may differ between the sessions of one recipe."""
 
 
 def write_recipe(
@@ -104,6 +108,45 @@ def write_recipe(
         "evaluations": sum(session["evaluations"] for session in sessions),
         "seconds": round(seconds, 3),
     }
+
+
+def goes_on(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Say whether a run goes on from an earlier one: same task, image, damage and prior.
+
+    Parameters
+    ----------
+    before, now : mapping
+        Recipes; what one of them does not say is taken to be the same.
+    """
+    same = all(
+        before.get(part, {}).get("sha256", now[part]["sha256"]) == now[part]["sha256"]
+        for part in ("image", "mask", "prior")
+    )
+    return same and before.get("task", now["task"]) == now["task"]
+
+
+def chained(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """List the sessions of a run that went on from another.
+
+    Parameters
+    ----------
+    before, now : mapping
+        The recipes of both.
+
+    Returns
+    -------
+    list of dict
+        The sessions of both. Those that were made with other settings than the last say so under
+        "settings", so that each can be repeated as it was.
+    """
+    sessions = []
+    for session in before.get("sessions", ()):
+        made_with = {key: before[key] for key in SESSION_SETTINGS if key in before}
+        made_with |= session.get("settings", {})
+        other = {key: value for key, value in made_with.items() if value != now[key]}
+        counts = {key: session[key] for key in ("evaluations", "complete")}
+        sessions.append({**counts, "settings": other} if other else counts)
+    return [*sessions, *now["sessions"]]
 
 
 def _version(package: str) -> str:

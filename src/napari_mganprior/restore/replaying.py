@@ -71,19 +71,16 @@ class Replay:
         own = mask is None
         self._mask = _recorded_mask(recipe, tuple(image.shape)) if own else np.asarray(mask)
         self._prior = _own_prior(recipe) if prior is None else prior
-        self._device = str(recipe["device"]) if device is None else device
-        self._options: dict[str, Any] = {
-            "config": InversionConfig.from_dict(dict(recipe["config"])),
-            "seed": recipe["seed"],
-            "device": self._device,
-            "zoom": recipe["zoom"],
-        }
+        self._device = device
         self._sessions = [dict(session) for session in recipe["sessions"]]
         self.same = (
             sha256_of(np.asarray(image)) == recipe["image"]["sha256"]
             and sha256_of(self._mask != 0) == recipe["mask"]["sha256"]
+            and recipe.get("repeatable", True)
         )
-        self._run = self._open(None)
+        for session in self._sessions:  # what is wrong in any of them is said before the work
+            self._use(session)
+        self._run = self._open(None, self._sessions[0])
 
     def __iter__(self) -> Iterator[RestoreStep]:
         """Do what the recipe says.
@@ -100,8 +97,7 @@ class Replay:
         """
         index = total = 0
         for number, session in enumerate(self._sessions):
-            if number:
-                self._run = self._open(self._run.result())
+            self._run = self._open(self._run.result() if number else None, session)
             stop = session["evaluations"] if self.same and not session["complete"] else None
             for done, step in enumerate(self._run, start=1):
                 rest = len(self._sessions) - number
@@ -122,12 +118,25 @@ class Replay:
         """Return the restoration."""
         return self._run.result()
 
-    def _open(self, start: Restoration | None) -> SeriesInpainting | WindowTask:
+    def _use(self, session: Mapping[str, Any]) -> None:
+        """Take the settings of a session: the recipe's, but for those that it states itself."""
+        said = {**self._recipe, **session.get("settings", {})}
+        self._damage = DamageConfig.from_dict(dict(said["damage"]))
+        self._options: dict[str, Any] = {
+            "config": InversionConfig.from_dict(dict(said["config"])),
+            "seed": said["seed"],
+            "device": str(said["device"]) if self._device is None else self._device,
+            "zoom": said["zoom"],
+        }
+
+    def _open(
+        self, start: Restoration | None, session: Mapping[str, Any]
+    ) -> SeriesInpainting | WindowTask:
+        self._use(session)
         return _OPENERS[str(self._recipe["task"])](self, start)
 
     def _inpainting(self, start: Restoration | None) -> SeriesInpainting | WindowTask:
-        damage = DamageConfig.from_dict(dict(self._recipe["damage"]))
-        options = {**self._options, "damage": damage, "start": start}
+        options = {**self._options, "damage": self._damage, "start": start}
         planes = self._recipe.get("planes")
         if planes is not None:
             return SeriesInpainting(
@@ -286,6 +295,11 @@ def _own_prior(recipe: Mapping[str, Any]) -> LoadedPrior:
 
 
 def _check_recipe(recipe: Mapping[str, Any]) -> None:
+    if not isinstance(recipe, Mapping):
+        raise SettingsError(
+            f"Got a recipe of type {type(recipe).__name__}; wanted a table, as napari-mganprior "
+            "writes it. Copy the whole recipe again."
+        )
     task = recipe.get("task")
     if recipe.get("format") != FORMAT or task not in _OPENERS:
         raise SettingsError(
@@ -310,14 +324,27 @@ def _check_recipe(recipe: Mapping[str, Any]) -> None:
         *own.items(),
     )  # fmt: skip
     missing = [f"{a}.{b}" for a, keys in wanted for b in keys if b not in recipe[a]]
-    sessions = recipe["sessions"]
-    if not sessions or not all(
-        isinstance(s, Mapping) and {"evaluations", "complete"} <= s.keys() for s in sessions
-    ):
+    if not recipe["sessions"] or not all(map(_is_session, recipe["sessions"])):
         missing.append("sessions")
-    if "planes" in recipe and not isinstance(recipe["planes"].get("linked"), bool):
+    planes = recipe.get("planes", {"linked": True})
+    if not isinstance(planes, Mapping) or not isinstance(planes.get("linked"), bool):
         missing.append("planes.linked")
     if missing:
         raise SettingsError(
             f"Got a recipe without {', '.join(missing)}; wanted a whole one. Copy it again."
         )
+
+
+def _is_session(session: Any) -> bool:
+    if not isinstance(session, Mapping) or not isinstance(session.get("complete"), bool):
+        return False
+    count, settings = session.get("evaluations"), session.get("settings", {})
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "config": dict, "damage": dict, "seed": int, "zoom": (int, float), "device": str,
+    }  # fmt: skip
+    return (
+        type(count) is int
+        and count > 0
+        and isinstance(settings, Mapping)
+        and all(name in kinds and isinstance(v, kinds[name]) for name, v in settings.items())
+    )

@@ -14,6 +14,7 @@ from napari_mganprior.errors import ComputeError, ImageError, MaskError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.restore.inpainting import Inpainting
+from napari_mganprior.restore.record import chained, goes_on
 from napari_mganprior.restore.result import (
     Restoration,
     RestoreStep,
@@ -161,16 +162,17 @@ class SeriesInpainting:
             raise ComputeError(
                 "Got no step to keep; wanted at least one. Let the run make a step first."
             )
-        if self._run is not None:  # stopped amid a plane
+        if self._run is not None:  # amid a plane
             self._keep(self._plane, self._run.result())
-            self._run = None
+        # a run that may go on must not reach what was handed out
+        hand_out = (lambda array: array) if self._complete else np.copy
         return Restoration(
-            image=self._output,
-            invented=self._invented,
-            uncertainty=self._uncertainty,
+            image=hand_out(self._output),
+            invented=hand_out(self._invented),
+            uncertainty=hand_out(self._uncertainty),
             history=tuple(self._history),
             recipe=self._recipe(),
-            residual=self._residual,
+            residual=hand_out(self._residual),
             codes=tuple(c for plane in sorted(self._codes) for c in self._codes[plane]),
         )
 
@@ -193,13 +195,18 @@ class SeriesInpainting:
         self._n_windows: dict[int, int] = {}
         self._evaluations, self._seconds, self._complete = 0, 0.0, False
         self._run, self._plane = None, 0
-        self._sessions: list[dict[str, Any]] = []
         self._take_over()
 
     def _take_over(self) -> None:
         """Begin with what an earlier run of the same planes gave."""
         start = self._start
-        if start is None or start.recipe.get("image", {}).get("sha256") != self._sha256:
+        ours = {
+            "task": Inpainting.name,
+            "image": {"sha256": self._sha256},
+            "mask": {"sha256": sha256_of(self._masks)},
+            "prior": {"sha256": self._prior.sha256},
+        }
+        if start is None or "planes" not in start.recipe or not goes_on(start.recipe, ours):
             self._start = None
             return
         self._output = start.image.copy()
@@ -207,7 +214,6 @@ class SeriesInpainting:
         self._uncertainty = start.uncertainty.copy()
         self._residual = start.residual.copy()
         self._restored = set(start.recipe["planes"]["restored"])
-        self._sessions = list(start.recipe["sessions"])
         for plane in self._restored:
             self._codes[plane] = tuple(c for c in start.codes if c.plane == plane)
 
@@ -293,12 +299,13 @@ class SeriesInpainting:
         self._restored.add(plane)
 
     def _recipe(self) -> dict[str, Any]:
-        sessions = [
-            *self._sessions,
-            {"evaluations": self._evaluations, "complete": self._complete},
-        ]
+        # every plane's is alike but for image, mask and counts; where a plane began is known here
+        common = {key: value for key, value in self._common.items() if key != "repeatable"}
+        sessions = [{"evaluations": self._evaluations, "complete": self._complete}]
+        if self._start is not None:
+            sessions = chained(self._start.recipe, {**common, "sessions": sessions})
         return {
-            **self._common,  # every plane's is alike but for image, mask and counts
+            **common,
             "planes": {
                 "n": len(self._masks),
                 "linked": self._linked,

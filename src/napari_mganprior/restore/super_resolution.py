@@ -18,7 +18,7 @@ from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig, preset
 from napari_mganprior.inversion.loop import Step
 from napari_mganprior.operators.super_resolution import SuperResolution as Reduction
-from napari_mganprior.restore.base import WindowTask
+from napari_mganprior.restore.base import WindowTask, to_pixels
 from napari_mganprior.restore.result import Restoration
 from napari_mganprior.restore.search import search_measurement
 from napari_mganprior.tiling import Window
@@ -195,7 +195,7 @@ class SuperResolution(WindowTask):
                 share = np.maximum(reduced(free, self.factor), 1 / self.factor**2)
                 values = values + _repeated(lacking / share, self.factor)
             values = np.clip(values, low, high)
-        return (np.rint(values) if whole else values).astype(self._image.dtype)
+        return to_pixels(values, self._image.dtype)
 
     def _reduced(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         return reduced(values, self.factor, kernel=self._kernel, sigma=self._sigma)

@@ -146,8 +146,9 @@ def plan_files(images: Path, masks: Path, output: Path, state: Mapping[str, Any]
     """
     if state.get("region", WHOLE) != WHOLE:
         raise SettingsError(
-            f"Got settings with the region '{state['region']}' for files; wanted the whole picture. "
-            "Choose it on the page Where of Inpaint and run that once, or choose another recipe."
+            f"Got settings with the region '{state['region']}' for files; wanted the whole "
+            "picture. Choose it on the page Where of Inpaint and run that once, or choose another "
+            "recipe."
         )
     scope = str(state.get("scope", "slice"))
     paths = find_images([images])
