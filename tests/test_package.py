@@ -1,6 +1,7 @@
 """The package as a whole: light to import, and declared in one place only."""
 
 import configparser
+import os
 import subprocess
 import sys
 import tomllib
@@ -86,3 +87,16 @@ def test_metadata_stands_in_one_place():
     assert not {"napari", "pyqt5", "pyqt6", "pyside2", "pyside6"} & set(needed)
     assert "Framework :: napari" in setup["metadata"]["classifiers"]
     assert "<" not in setup["options.extras_require"]["all"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_without_spinning_unless_the_user_says_so(before, after):
+    """Law: importing the package settles it before torch is loaded."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    if before is not None:
+        environment["OMP_WAIT_POLICY"] = before
+    code = "import os, napari_mganprior; print(os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == after

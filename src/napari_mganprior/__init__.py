@@ -4,6 +4,7 @@ The public names are loaded when first used, so that importing the package impor
 torch nor napari.
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,6 +13,10 @@ try:
     __version__ = version("napari-mganprior")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
+
+# Threads that wait for one another by spinning make a search ten times slower as soon as anything
+# else, napari's own window for one, needs a core. It is read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _WHERE = {
     "Colorization": "napari_mganprior.restore",
