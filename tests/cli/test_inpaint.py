@@ -148,3 +148,10 @@ def test_ctrl_c_leaves_no_file(tmp_path, own_priors):
     assert "stopped with Ctrl-C. Nothing was written." in said
     assert "Traceback" not in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.png", "mask.png"]
+
+
+def test_the_input_is_never_replaced(inpaint, job, capsys):
+    before = (job / "image.png").read_bytes()
+    assert inpaint("--overwrite", out="image.png") == 2
+    assert "which is the input itself" in capsys.readouterr().err
+    assert (job / "image.png").read_bytes() == before

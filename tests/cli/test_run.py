@@ -141,6 +141,12 @@ def test_a_series_recipe_restores_a_stack_or_the_colours_of_an_image(made, colou
         (("recipe.json", "image.png", "-o", "new.png", "--device", "tpu"), "Got device 'tpu'"),
         (("mask.png", "image.png", "-o", "new.png"), "an image without a recipe"),
         (("recipe.json", "image.png", "image.png", "-o", "new"), "several images for the output"),
+        (("recipe.json", "image.png", "-o", "new.jpg"), "wanted a name that ends in .png"),
+        (
+            ("recipe.json", "image.png", "-o", "image.png", "--overwrite"),
+            "which is the input itself",
+        ),
+        (("recipe.json", "image.png", "mask.png", "-o", "out.png"), "as output of several images"),
     ],
 )
 def test_what_is_refused_is_said_in_one_line(made, capsys, arguments, message):

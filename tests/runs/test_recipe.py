@@ -95,6 +95,13 @@ def test_files_without_a_recipe_are_refused(tmp_path):
         recipes.read_recipe(tmp_path / "huge.json")
 
 
+def test_settings_that_no_quality_has_and_regions_are_told():
+    layers = {"region": "view"}
+    state = recipes.form_state({**RECIPE, "quality": None, "layers": layers})
+    assert state["quality"] is None
+    assert state["region"] == "view"
+
+
 def test_the_form_gets_what_it_can_show():
     assert recipes.form_state(RECIPE) == {
         "prior": "nuclei", "quality": "fast", "seed": 3, "device": "cpu", "zoom": 1.5, "grow": 2,

@@ -225,3 +225,51 @@ def test_layers_that_come_and_go_are_offered(batch):
     assert widget.damage.value is damage
     viewer.layers.remove(damage)
     assert widget.damage.value == OWN_DAMAGE
+
+
+def test_the_region_of_the_settings_is_kept_to(batch, qtbot):
+    viewer, widget = batch
+    select(viewer, "a")
+    marks = viewer.add_shapes([[[9, 7], [12, 11]]], shape_type="rectangle", name="here")
+    remember("inpaint", {"prior": "tiny16", "quality": "fast", "device": "cpu", "region": "here"})
+    select(viewer, "a")
+    run(qtbot, widget)
+    changed = viewer.layers["a inpainted"].data != viewer.layers["a"].data
+    assert changed.any()
+    assert not changed[13:].any()
+    viewer.layers.remove(marks)
+    select(viewer, "a")
+    run(qtbot, widget)
+    assert "No shapes layer 'here' for the region" in cells(widget, 2)[0]
+
+
+def test_files_have_no_region(batch, qtbot, folders, monkeypatch):
+    shown = []
+    monkeypatch.setattr("napari_mganprior.widgets.batch.show_error", shown.append)
+    _, widget = batch
+    remember("inpaint", {"prior": "tiny16", "region": "view"})
+    choose_folders(widget, folders)
+    widget.panel.run_button.click()
+    assert "settings with the region 'view' for files" in shown[0]
+
+
+def test_a_form_closed_as_an_image_ends_says_nothing_more(batch, qtbot):
+    """The result is posted, but not collected yet, when the form goes."""
+    viewer, widget = batch
+    widget.panel.run_button.click()
+    qtbot.waitUntil(lambda: "%" in widget.table.item(0, 1).text(), timeout=30_000)
+    widget.panel._timer.stop()
+    assert widget.controller._job.join(30)
+    viewer.window.remove_dock_widget(widget)
+    widget.controller.poll()
+    assert not widget.controller.busy
+
+
+def test_nothing_can_be_queued_behind_a_batch(batch, qtbot):
+    _, widget = batch
+    widget.panel.run_button.click()
+    qtbot.waitUntil(lambda: "%" in widget.table.item(0, 1).text(), timeout=30_000)
+    assert widget.panel.run_button.text() == "Run"
+    assert not widget.panel.run_button.isEnabled()
+    widget.panel.cancel_button.click()
+    ended(qtbot, widget)

@@ -164,8 +164,8 @@ def test_progress_names_step_loss_and_time_left(desk, held, qtbot):
     widget.run()
     held.let(2)
     qtbot.waitUntil(lambda: "step 2 of 3" in widget.panel.numbers.text(), timeout=10_000)
-    assert widget.panel.numbers.text().startswith("window 2 of 7 · step 2 of 3 · loss 0.5 · ")
-    assert widget.panel.numbers.text().endswith("left")
+    assert widget.panel.numbers.text().endswith(" left · window 2 of 7 · step 2 of 3 · loss 0.5")
+    assert widget.panel.numbers.toolTip() == widget.panel.numbers.text()
     assert widget.panel.bar.value() == 667
     held.let(1)
     idle(qtbot, widget)

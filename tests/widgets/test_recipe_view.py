@@ -110,4 +110,6 @@ def test_what_the_form_has_not_got_is_named(window):
     layer = window.viewer.layers["cells inpainted"]
     layer.metadata[METADATA_KEY] = {**RECIPE, "prior": {"name": "cats"}, "quality": None}
     window.widget.results.load_button.click()
-    assert window.said == "The settings of 'cells inpainted' are loaded, except: prior cats."
+    assert (
+        window.said == "The settings of 'cells inpainted' are loaded, except: prior cats, quality."
+    )

@@ -3,7 +3,7 @@
 import argparse
 
 from napari_mganprior.damage import DamageConfig
-from napari_mganprior.files import check_output, read_image, read_mask, write_image
+from napari_mganprior.files import check_not_input, check_output, read_image, read_mask, write_image
 from napari_mganprior.priors import find_prior
 
 __all__ = ["run"]
@@ -18,6 +18,7 @@ def run(args: argparse.Namespace) -> None:
     region = None if args.region is None else tuple(args.region)
     damage = DamageConfig(grow=args.grow, feather=args.feather, region=region)
     check_output(args.output, image.array, overwrite=args.overwrite)
+    check_not_input(args.output, args.image)
     find_prior(args.prior)
 
     from napari_mganprior.cli.restoring import open_prior, restore

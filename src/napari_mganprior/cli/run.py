@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_mganprior.errors import ImageError, MGANPriorError
-from napari_mganprior.files import check_output
+from napari_mganprior.files import check_not_input, check_output
 from napari_mganprior.runs.batch import (
-    IMAGE_ENDINGS,
     SUMMARY,
     BatchRow,
     find_images,
@@ -28,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
     """Do to every image what the recipe says."""
     recipe = read_recipe(args.recipe)
     paths = find_images(args.image)
-    if len(paths) == 1 and args.output.suffix.lower() in IMAGE_ENDINGS:
+    if len(paths) == 1 and args.output.suffix and not args.output.is_dir():
         _restore(paths[0], args.output, recipe, args)
         return
     outputs = outputs_for(paths, args.output, planes="planes" in recipe, overwrite=args.overwrite)
@@ -56,6 +55,7 @@ def _restore(
     # a format that cannot hold the pixels is found before an hour's work
     shown = laid.file.array if laid.colours_apart else laid.image
     check_output(output, shown, overwrite=args.overwrite, planes=laid.planes)
+    check_not_input(output, path)
 
     import torch
 

@@ -8,6 +8,7 @@ imported when first needed, so that importing this room costs nothing.
 from napari_mganprior.files.atomic import write_atomically
 from napari_mganprior.files.base import ImageFile
 from napari_mganprior.files.images import (
+    check_not_input,
     check_output,
     read_image,
     read_mask,
@@ -17,6 +18,7 @@ from napari_mganprior.files.images import (
 
 __all__ = [
     "ImageFile",
+    "check_not_input",
     "check_output",
     "read_image",
     "read_mask",

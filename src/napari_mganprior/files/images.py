@@ -14,7 +14,14 @@ from napari_mganprior.files.base import ImageFile
 from napari_mganprior.files.png import decode_png, encode_png
 from napari_mganprior.files.tiff import decode_tiff, encode_tiff
 
-__all__ = ["check_output", "read_image", "read_mask", "read_stack", "write_image"]
+__all__ = [
+    "check_not_input",
+    "check_output",
+    "read_image",
+    "read_mask",
+    "read_stack",
+    "write_image",
+]
 
 _PNG = (".png",)
 _TIFF = (".tif", ".tiff")
@@ -149,6 +156,21 @@ def check_output(path: Path, array: NDArray[Any], *, overwrite: bool, planes: bo
         raise StorageError(
             f"Got the output {path}, which exists already; wanted a new name. Choose another, or "
             "allow overwriting (--overwrite)."
+        )
+
+
+def check_not_input(output: Path, source: Path) -> None:
+    """Refuse to write a result over the image it is made from.
+
+    Raises
+    ------
+    StorageError
+        If both are the same file.
+    """
+    if output.exists() and source.exists() and output.samefile(source):
+        raise StorageError(
+            f"Got the output {output}, which is the input itself; wanted another file, so that "
+            "what was measured is not lost. Choose another name."
         )
 
 

@@ -143,12 +143,15 @@ class RunResult:
         Pictures of the iterations, where they were asked for and fit.
     note : str
         What the user should know about the device that was used; often empty.
+    seconds : float
+        Spent computing, without pauses and without loading.
     """
 
     restoration: Any
     stopped: bool
     frames: Frames | None = None
     note: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,10 @@ def outputs_for(
     StorageError
         If two images have the same output, or one exists already.
     """
+    if folder.exists() and not folder.is_dir():
+        raise StorageError(
+            f"Got the file {folder} as output of several images; wanted a folder. Choose another."
+        )
     outputs = [
         folder / f"{path.stem}_restored{'.tif' if planes else path.suffix}" for path in paths
     ]
@@ -157,7 +161,7 @@ def outputs_for(
     if there and not overwrite:
         raise StorageError(
             f"Got the output {there[0]}, which exists already; wanted a new name. Choose another "
-            "folder, or allow overwriting (--overwrite)."
+            "folder, move it away, or, in the shell, add --overwrite."
         )
     return outputs
 

@@ -203,6 +203,7 @@ class Job:
                 stopped=stopped,
                 frames=pictures.finish(last),
                 note=device_note(request.device),
+                seconds=clock.elapsed(),
             )
         )
 

@@ -198,7 +198,9 @@ def form_state(recipe: Mapping[str, Any]) -> dict[str, Any]:
     damage, layers = _section(recipe, "damage"), _section(recipe, "layers")
     said = {**recipe, **damage, "prior": _section(recipe, "prior").get("name")}
     state = {key: said[key] for key in _FORM_KEYS if said.get(key) is not None}
-    state |= {key: layers[key] for key in ("labels", "invert", "scope") if key in layers}
+    state |= {key: layers[key] for key in ("labels", "invert", "scope", "region") if key in layers}
+    if recipe.get("quality", "") is None:
+        state["quality"] = None  # settings that no quality has
     return state
 
 

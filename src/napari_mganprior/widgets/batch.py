@@ -33,6 +33,7 @@ from napari_mganprior.widgets.pages import lay_out_form, may_be_cut
 from napari_mganprior.widgets.preferences import current_preferences, obey
 from napari_mganprior.widgets.recipe_view import recipe_of
 from napari_mganprior.widgets.run_panel import RunPanel
+from napari_mganprior.widgets.scroll import FieldScroll
 from napari_mganprior.widgets.watch import ViewerWatch
 
 __all__ = ["BatchWidget"]
@@ -47,8 +48,8 @@ _TIPS = {
     "source": "The image layers selected in the layer list, or all PNG and TIFF files of a folder",
     "damage": "One layer for all images, or for each the layer that is called like it plus "
     "' damage', as 'New' in the form Inpaint makes it",
-    "settings": "Prior, quality, seed and all else: as in the last run of the form Inpaint, or "
-    "as in the recipe of a result",
+    "settings": "Prior, quality, seed, damage, slices and region: as in the last run of the form "
+    "Inpaint, or as in the recipe of a result",
     "images": "The folder with the images",
     "masks": "The folder with a mask for each image, called like it or NAME_mask, or one mask "
     "file for all; not 0 is damage",
@@ -92,7 +93,7 @@ class BatchWidget(QWidget):
         self._ended = False
         self.controller = RunController(open_task)
         self._make_fields()
-        self.panel = RunPanel(self.controller)
+        self.panel = RunPanel(self.controller, queues=False)
         self.table = QTableWidget(0, len(_COLUMNS))
         self._activity = Activity(self.controller, "Batch")
         self._lay_out()
@@ -184,14 +185,15 @@ class BatchWidget(QWidget):
         )
         self.table.setHorizontalHeaderLabels(_COLUMNS)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setMinimumHeight(120)
+        self.table.setMinimumHeight(90)
+        self.panel.fold.setChecked(False)  # the table needs the room
         header = self.table.horizontalHeader()
         if header is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
             header.setStretchLastSection(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(fields)
+        layout.addWidget(FieldScroll(fields))
         layout.addWidget(self.panel)
         layout.addWidget(self.table, 1)
 
@@ -266,12 +268,17 @@ class BatchWidget(QWidget):
         """Start the first job that can start; rows of those that cannot say why."""
         while self._jobs and not self._ended:
             job = self._jobs[0]
+            fault = job.fault
             if job.request is not None:
                 self._show_row(BatchRow(image=job.name, outcome="running"))
-                self.controller.start(job.request)
-                return
+                try:
+                    self.controller.start(job.request)
+                except MGANPriorError as error:
+                    fault = str(error)
+                else:
+                    return
             self._jobs.pop(0)
-            self._note(BatchRow(image=job.name, message=job.fault))
+            self._note(BatchRow(image=job.name, message=fault))
         while self._jobs:
             self._note(BatchRow(image=self._jobs.pop(0).name, outcome="cancelled"))
         self._tell_end()
@@ -292,12 +299,16 @@ class BatchWidget(QWidget):
         self._set_cell(len(self._rows), 1, f"{100 * progress.fraction:.0f} %")
 
     def _on_finished(self, result: RunResult) -> None:
+        if not self._jobs:  # the form was closed meanwhile
+            return
         job = self._jobs.pop(0)
         name = job.finish(result)
         self._note(BatchRow.restored(job.name, name, result.restoration, stopped=result.stopped))
         self._next()
 
     def _on_failed(self, error: MGANPriorError) -> None:
+        if not self._jobs:
+            return
         self._note(BatchRow(image=self._jobs.pop(0).name, message=str(error)))
         self._next()
 

@@ -9,7 +9,7 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Shapes
 
-from napari_mganprior.errors import MGANPriorError
+from napari_mganprior.errors import MGANPriorError, SettingsError
 from napari_mganprior.priors import prior_names
 from napari_mganprior.runs import RunRequest, RunResult
 from napari_mganprior.runs.batch import find_images, outputs_for
@@ -18,6 +18,7 @@ from napari_mganprior.widgets.inputs import Choice, Inputs, check_inputs, take_i
 from napari_mganprior.widgets.outcome import Wanted, show_result
 from napari_mganprior.widgets.preferences import current_preferences, engine_options
 from napari_mganprior.widgets.prior_fit import check_prior
+from napari_mganprior.widgets.region import IN_VIEW, WHOLE
 
 __all__ = ["BatchJob", "plan_files", "plan_layers"]
 
@@ -79,7 +80,15 @@ def plan_layers(
             fault = f"No layer '{image.name} damage'. Press 'New' in the form Inpaint, and paint."
             jobs.append(BatchJob(image.name, fault=fault))
             continue
+        region = _region(viewer, state)
+        if region is None:
+            fault = (
+                f"No shapes layer '{state['region']}' for the region. Choose another in Inpaint."
+            )
+            jobs.append(BatchJob(image.name, fault=fault))
+            continue
         choice = Choice(
+            region=region,
             image=image,
             damage=marks,
             labels=str(state.get("labels", "all")),
@@ -102,12 +111,18 @@ def _layer_job(viewer: ViewerModel, choice: Choice, state: Mapping[str, Any]) ->
     try:
         inputs = take_inputs(choice, viewer)
         request = RunRequest(
-            image=inputs.image, mask=inputs.mask, planes=inputs.cut.planes, **options
+            image=inputs.image,
+            mask=inputs.mask,
+            region=inputs.region,
+            planes=inputs.cut.planes,
+            **options,
         )
     except MGANPriorError as error:
         return BatchJob(name, fault=str(error))
     wanted = Wanted(
-        invented=bool(state.get("invented", True)), residual=bool(state.get("residual", False))
+        invented=bool(state.get("invented", True)),
+        uncertainty=bool(state.get("uncertainty", False)),
+        residual=bool(state.get("residual", False)),
     )
     return BatchJob(name, request, partial(_show, viewer, inputs, wanted))
 
@@ -126,7 +141,14 @@ def plan_files(images: Path, masks: Path, output: Path, state: Mapping[str, Any]
     ------
     StorageError
         If there are no images, or results would replace files.
+    SettingsError
+        If the settings have a region, which files have not.
     """
+    if state.get("region", WHOLE) != WHOLE:
+        raise SettingsError(
+            f"Got settings with the region '{state['region']}' for files; wanted the whole picture. "
+            "Choose it on the page Where of Inpaint and run that once, or choose another recipe."
+        )
     scope = str(state.get("scope", "slice"))
     paths = find_images([images])
     outputs = outputs_for(paths, output, planes=scope == "slices", overwrite=False)
@@ -145,6 +167,15 @@ def plan_files(images: Path, masks: Path, output: Path, state: Mapping[str, Any]
         )
         for path, target in zip(paths, outputs, strict=True)
     ]
+
+
+def _region(viewer: ViewerModel, state: Mapping[str, Any]) -> str | Shapes | None:
+    """Find the region that settings name; None if it is a layer that is not there."""
+    name = state.get("region", WHOLE)
+    if name in (WHOLE, IN_VIEW):
+        return str(name)
+    shapes = (layer for layer in viewer.layers if isinstance(layer, Shapes))
+    return next((layer for layer in shapes if layer.name == name), None)
 
 
 def _options(state: Mapping[str, Any]) -> dict[str, Any]:

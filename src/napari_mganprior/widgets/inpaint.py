@@ -375,6 +375,7 @@ class InpaintWidget(QWidget):
 
     def _end_run(self) -> Order | None:
         self._preview.end()
+        self.continue_button.setEnabled(self._orders.ended is not None and not self._closed)
         return self._orders.end()
 
     def _let_go(self) -> None:

@@ -144,8 +144,7 @@ def check_inputs(choice: Choice, viewer: ViewerModel) -> str:
         check_growth(choice.grow, choice.feather)
         region = find_region(image, cut.plane, choice.region, viewer)
         height, width = cut.size
-        lazy = isinstance(damage, Labels) and not isinstance(full_resolution(damage), np.ndarray)
-        if cut.n_planes * height * width > _LARGEST_LIVE_CHECK or lazy:
+        if cut.n_planes * height * width > _LARGEST_LIVE_CHECK or _is_lazy(damage):
             return ""
         mask = take_damage(image, damage, ranges, choice.invert, cut, dims)
     except (MaskError, SettingsError) as error:
@@ -259,12 +258,17 @@ def take_mask(
     if image is None or damage is None or check_inputs(choice, viewer):
         return None
     cut = cut_layer(image, viewer.dims, choice.scope)
-    if cut.n_planes * cut.size[0] * cut.size[1] > _LARGEST_LIVE_CHECK:
+    if cut.n_planes * cut.size[0] * cut.size[1] > _LARGEST_LIVE_CHECK or _is_lazy(damage):
         return None
     ranges = None if isinstance(damage, Shapes) else parse_labels(choice.labels)
     mask = take_damage(image, damage, ranges, choice.invert, cut, viewer.dims)
     region = find_region(image, cut.plane, choice.region, viewer)
     return np.array(cut.split(np.array(mask))), region
+
+
+def _is_lazy(damage: Labels | Shapes) -> bool:
+    """Say whether reading the damage may take long, or fail."""
+    return isinstance(damage, Labels) and not isinstance(full_resolution(damage), np.ndarray)
 
 
 def _look_at(mask: NDArray[np.bool_], region: Region | None, choice: Choice) -> str:

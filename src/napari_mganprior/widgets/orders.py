@@ -63,7 +63,8 @@ class Orders:
 
     def begin(self, request: RunRequest) -> Order | None:
         """Take note that a run starts; None if it was never added."""
-        self.ended = None
+        if request.start is None:  # going on that is cancelled can be tried again
+            self.ended = None
         self.now = next((order for order in self._waiting if order.request is request), None)
         if self.now is not None:
             self._waiting.remove(self.now)

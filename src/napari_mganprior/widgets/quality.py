@@ -52,7 +52,10 @@ class QualityHints(QObject):
 
     def end(self, result: RunResult | None = None) -> None:
         """Learn from a run that has ended; None if it gave nothing."""
-        self.times.release(None if result is None else dict(result.restoration.recipe))
+        if result is None:
+            self.times.release()
+        else:  # the recipe's own seconds contain pauses
+            self.times.release(dict(result.restoration.recipe), seconds=result.seconds)
 
     def close(self) -> None:
         """Stop for good."""

@@ -122,7 +122,9 @@ def tell_loaded(name: str, wanted: Mapping[str, Any], taken: Mapping[str, Any]) 
     "The settings of 'cells inpainted' are loaded, except: prior cats."
     """
     missed = [
-        f"{key} {value}" for key, value in wanted.items() if not _alike(value, taken.get(key))
+        key if value is None else f"{key} {value}"
+        for key, value in wanted.items()
+        if not _alike(value, taken.get(key))
     ]
     rest = f", except: {', '.join(missed)}" if missed else ""
     return f"The settings of '{name}' are loaded{rest}."

@@ -38,6 +38,8 @@ class RunPanel(QWidget):
         Whose run it is.
     parent : QWidget, optional
         The widget it is part of.
+    queues : bool
+        Whether another run can be asked for while one is on.
 
     Attributes
     ----------
@@ -52,8 +54,11 @@ class RunPanel(QWidget):
     run_requested = Signal()
     queue_dropped = Signal()
 
-    def __init__(self, controller: RunController, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, controller: RunController, parent: QWidget | None = None, *, queues: bool = True
+    ) -> None:
         super().__init__(parent)
+        self._queues = queues
         self._controller = controller
         self._fault = self._note = self._said = ""
         self.run_button = QPushButton("Run")
@@ -207,12 +212,12 @@ class RunPanel(QWidget):
     def _enable(self) -> None:
         state = self._controller.state
         busy = state is not RunState.IDLE
-        self.run_button.setText("Queue" if busy else "Run")
+        self.run_button.setText("Queue" if busy and self._queues else "Run")
         does = (
             "Do this when the runs before it have ended" if busy else "Restore the damaged pixels"
         )
         self.run_button.setToolTip(self._fault or does)
-        self.run_button.setEnabled(not self._fault)
+        self.run_button.setEnabled(not self._fault and (self._queues or not busy))
         self.pause_button.setEnabled(state in (RunState.RUNNING, RunState.PAUSED))
         # Cancel also stays open while a stop is under way.
         self.stop_button.setEnabled(state not in (RunState.IDLE, RunState.STOPPING))
@@ -237,9 +242,10 @@ class RunPanel(QWidget):
             parts.insert(0, f"window {progress.window} of {progress.n_windows}")
         if progress.n_planes > 1:
             parts.insert(0, f"plane {progress.plane} of {progress.n_planes}")
-        if progress.remaining is not None:
-            parts.append(f"{tell_duration(progress.remaining)} left")
+        if progress.remaining is not None:  # first: what does not fit is cut off at the end
+            parts.insert(0, f"{tell_duration(progress.remaining)} left")
         self.numbers.setText(" · ".join(parts))
+        self.numbers.setToolTip(self.numbers.text())
         self.pace.setText(" · ".join(filter(None, (self._told_pace, tell_memory()))))
         self.curve.update()
 
