@@ -3,7 +3,7 @@
 import argparse
 
 from napari_mganprior.errors import StorageError
-from napari_mganprior.files import check_output, read_image, write_image
+from napari_mganprior.files import check_not_input, check_output, read_image, write_image
 from napari_mganprior.priors import find_prior
 
 __all__ = ["run"]
@@ -13,6 +13,7 @@ def run(args: argparse.Namespace) -> None:
     """Invert an image file; paths are checked before torch is loaded."""
     image = read_image(args.image)
     check_output(args.output, image.array, overwrite=args.overwrite)
+    check_not_input(args.output, args.image)
     if args.codes is not None and args.codes.exists() and not args.overwrite:
         raise StorageError(
             f"Got {args.codes} for the codes, which exists already; wanted a new file. Choose "
