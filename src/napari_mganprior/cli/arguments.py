@@ -24,6 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_denoise(commands)
     _add_super_resolve(commands)
     _add_colorize(commands)
+    _add_invert(commands)
     _add_run(commands)
     _add_demo(commands)
     _add_priors(commands)
@@ -150,6 +151,22 @@ def _add_colorize(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     _add_engine(parser)
     _add_zoom(parser)
     parser.set_defaults(module="colorize", when_stopped="Nothing was written.", prior="histology")
+
+
+def _add_invert(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "invert",
+        help="draw an image as well as a prior can, and keep its codes",
+        description="Draw a PNG or TIFF image anew as well as a prior can. The codes of the "
+        "drawing can be kept, and a later run can begin at them.",
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG or TIFF, grey or RGB")
+    _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write")
+    parser.add_argument("--codes", type=Path, metavar="OUT.npz", help="file to write the codes to")
+    parser.add_argument("--start", type=Path, metavar="CODES.npz", help="codes to begin at")
+    _add_engine(parser)
+    _add_zoom(parser)
+    parser.set_defaults(module="invert", when_stopped="Nothing was written.")
 
 
 def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 
 from napari_mganprior.errors import ImageError
-from napari_mganprior.files import check_output, read_image, write_image
+from napari_mganprior.files import check_not_input, check_output, read_image, write_image
 from napari_mganprior.priors import find_prior
 
 __all__ = ["run"]
@@ -21,6 +21,7 @@ def run(args: argparse.Namespace) -> None:
         )
     coloured = np.repeat(image.array[..., None], 3, axis=-1)
     check_output(args.output, coloured, overwrite=args.overwrite)
+    check_not_input(args.output, args.image)
     find_prior(args.prior)
 
     from napari_mganprior.cli.restoring import engine, finished, open_prior

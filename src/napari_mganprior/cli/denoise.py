@@ -2,7 +2,7 @@
 
 import argparse
 
-from napari_mganprior.files import check_output, read_image, read_mask, write_image
+from napari_mganprior.files import check_not_input, check_output, read_image, read_mask, write_image
 from napari_mganprior.priors import find_prior
 
 __all__ = ["run"]
@@ -13,6 +13,7 @@ def run(args: argparse.Namespace) -> None:
     image = read_image(args.image)
     mask = None if args.mask is None else read_mask(args.mask)
     check_output(args.output, image.array, overwrite=args.overwrite)
+    check_not_input(args.output, args.image)
     find_prior(args.prior)
 
     from napari_mganprior.restore import Denoising, NoiseConfig

@@ -79,9 +79,11 @@ def _restore(
     restoration = task.result()
     write_result(output, laid, restoration)
     row = BatchRow.restored(path.name, str(output), restoration, stopped=False)
+    done = f"{row.invented_pixels} pixels restored"
+    if recipe["task"] != "inpaint":  # which replaces all of them
+        done = f"{recipe['task']} done"
     print(
-        f"{output}: {row.invented_pixels} pixels restored in {row.seconds:.1f} s"
-        f"{_verdict(recipe, restoration.recipe, task.same)}"
+        f"{output}: {done} in {row.seconds:.1f} s{_verdict(recipe, restoration.recipe, task.same)}"
     )
     return row
 

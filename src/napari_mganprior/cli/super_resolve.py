@@ -2,7 +2,7 @@
 
 import argparse
 
-from napari_mganprior.files import check_output, read_image, write_image
+from napari_mganprior.files import check_not_input, check_output, read_image, write_image
 from napari_mganprior.priors import find_prior
 
 __all__ = ["run"]
@@ -12,6 +12,7 @@ def run(args: argparse.Namespace) -> None:
     """Enlarge an image file; paths are checked before torch is loaded."""
     image = read_image(args.image)
     check_output(args.output, image.array, overwrite=args.overwrite)
+    check_not_input(args.output, args.image)
     find_prior(args.prior)
 
     from napari_mganprior.cli.restoring import engine, finished, open_prior

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from napari_mganprior.restore.result import Restoration, RestoreStep
 
 if TYPE_CHECKING:
+    from napari_mganprior.restore.codes_file import load_codes, save_codes
     from napari_mganprior.restore.colorization import Colorization
     from napari_mganprior.restore.denoising import Denoising
-    from napari_mganprior.restore.function import colorize, denoise, inpaint, super_resolve
+    from napari_mganprior.restore.function import colorize, denoise, inpaint, invert, super_resolve
     from napari_mganprior.restore.inpainting import Inpainting
     from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels
+    from napari_mganprior.restore.reconstruction import Reconstruction
     from napari_mganprior.restore.replaying import Replay, replay
     from napari_mganprior.restore.search import search_window
     from napari_mganprior.restore.series import SeriesInpainting
@@ -24,6 +26,7 @@ __all__ = [
     "Denoising",
     "Inpainting",
     "NoiseConfig",
+    "Reconstruction",
     "Replay",
     "Restoration",
     "RestoreStep",
@@ -33,7 +36,10 @@ __all__ = [
     "denoise",
     "find_bad_pixels",
     "inpaint",
+    "invert",
+    "load_codes",
     "replay",
+    "save_codes",
     "search_window",
     "super_resolve",
 ]
@@ -46,11 +52,15 @@ _WHERE = {
     "denoise": "function",
     "find_bad_pixels": "noise",
     "Inpainting": "inpainting",
+    "Reconstruction": "reconstruction",
     "Replay": "replaying",
     "SeriesInpainting": "series",
     "SuperResolution": "super_resolution",
     "inpaint": "function",
+    "invert": "function",
+    "load_codes": "codes_file",
     "replay": "replaying",
+    "save_codes": "codes_file",
     "search_window": "search",
     "super_resolve": "function",
 }

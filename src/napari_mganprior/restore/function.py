@@ -13,12 +13,13 @@ from napari_mganprior.restore.colorization import Colorization
 from napari_mganprior.restore.denoising import Denoising
 from napari_mganprior.restore.inpainting import Inpainting
 from napari_mganprior.restore.noise import NoiseConfig
+from napari_mganprior.restore.reconstruction import Reconstruction
 from napari_mganprior.restore.super_resolution import Kernel, SuperResolution
 
 if TYPE_CHECKING:
     from napari.types import ImageData, LabelsData
 
-__all__ = ["colorize", "denoise", "inpaint", "super_resolve"]
+__all__ = ["colorize", "denoise", "inpaint", "invert", "super_resolve"]
 
 
 def inpaint(
@@ -189,6 +190,49 @@ def denoise(
         ),
         mask=mask,
         find_bad=find_bad,
+        quality=quality,
+        seed=seed,
+        device=device,
+        zoom=zoom,
+    )
+    for _ in run:
+        pass
+    return run.result().image
+
+
+def invert(
+    image: "ImageData",
+    *,
+    prior: str | Path = "nuclei",
+    quality: str = "balanced",
+    seed: int = 0,
+    device: str = "auto",
+    zoom: float | None = 1.0,
+) -> "ImageData":
+    """Draw an image anew as well as a prior can.
+
+    Parameters
+    ----------
+    image : array
+        (H, W) or (H, W, 3), at least 16x16 pixels, any integer or float type, any range.
+    prior : str or Path
+        Name of an installed prior, or a file.
+    quality, seed, device, zoom
+        As for `inpaint`.
+
+    Returns
+    -------
+    array
+        Same shape and dtype: the drawing. For its codes use `Reconstruction`.
+
+    Raises
+    ------
+    ImageError, PriorError, SettingsError, DeviceError, ComputeError
+        If an input cannot be used or the computation fails.
+    """
+    run = Reconstruction(
+        image,
+        load_prior(find_prior(str(prior))),
         quality=quality,
         seed=seed,
         device=device,

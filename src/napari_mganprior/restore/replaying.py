@@ -17,6 +17,7 @@ from napari_mganprior.restore.colorization import Colorization
 from napari_mganprior.restore.denoising import Denoising
 from napari_mganprior.restore.inpainting import Inpainting
 from napari_mganprior.restore.noise import NoiseConfig
+from napari_mganprior.restore.reconstruction import Reconstruction
 from napari_mganprior.restore.record import FORMAT
 from napari_mganprior.restore.result import Restoration, RestoreStep, sha256_of
 from napari_mganprior.restore.series import SeriesInpainting
@@ -174,6 +175,10 @@ class Replay:
         self._refuse_damage()
         return Colorization(self._image, self._prior, start=start, **self._options)
 
+    def _reconstruction(self, start: Restoration | None) -> WindowTask:
+        self._refuse_damage()
+        return Reconstruction(self._image, self._prior, start=start, **self._options)
+
     def _refuse_damage(self) -> None:
         if self._mask.any():
             raise MaskError(
@@ -186,12 +191,14 @@ _OPENERS: dict[str, Callable[[Replay, Restoration | None], SeriesInpainting | Wi
     "inpaint": Replay._inpainting,
     "colorize": Replay._colorization,
     "denoise": Replay._denoising,
+    "invert": Replay._reconstruction,
     "super_resolve": Replay._super_resolution,
 }
 _OWN_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "inpaint": {},
     "colorize": {},
     "denoise": {"noise": ("given", "used")},
+    "invert": {},
     "super_resolve": {"operator": ("factor", "kernel", "sigma")},
 }
 

@@ -162,6 +162,7 @@ def in_words(recipe: Mapping[str, Any]) -> str:
     chance = "chosen one by one" if quality is None else f"'{quality}'"
     lines = [
         _line("Task", recipe.get("task")),
+        _line("Replaces", recipe.get("replaces")),
         _line("Image", layers.get("image") or layers.get("path")),
         _line("Damage", _damage_in_words(mask, layers, damage)),
         _line("Prior", prior.get("name"), f"sha256 {str(prior.get('sha256', ''))[:12]}…"),

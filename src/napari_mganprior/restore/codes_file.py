@@ -1,0 +1,109 @@
+"""The codes of a restoration in an ``.npz`` file, with the hash of the prior they belong to."""
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from napari_mganprior.errors import PriorError, StorageError
+from napari_mganprior.files import write_atomically
+from napari_mganprior.restore.result import WindowCodes
+
+__all__ = ["load_codes", "save_codes"]
+
+_FORMAT = 1
+_PLACE = ("top", "left", "layer", "plane")
+_ARRAYS = {"z": 3, "alpha": 3, "beta": 3, "noise": 2}
+
+
+def save_codes(path: str | Path, codes: Sequence[WindowCodes], prior_sha256: str) -> None:
+    """Write codes, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        An ``.npz`` file; one that is there is replaced.
+    codes : sequence of WindowCodes
+        Of a `Restoration`.
+    prior_sha256 : str
+        Of the prior that they are codes of, as its recipe says it.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written, or there are no codes.
+    """
+    if not codes:
+        raise StorageError("Got no codes to save; wanted those of a restoration. Restore first.")
+    arrays = {
+        "format": np.array(_FORMAT),
+        "prior_sha256": np.array(prior_sha256),
+        "n_windows": np.array(len(codes)),
+    }
+    for number, window in enumerate(codes):
+        arrays[f"{number}/place"] = np.array([getattr(window, name) for name in _PLACE])
+        arrays[f"{number}/code_space"] = np.array(window.code_space)
+        for name in _ARRAYS:
+            if (part := getattr(window, name)) is not None:
+                arrays[f"{number}/{name}"] = part
+    held = io.BytesIO()
+    np.savez_compressed(held, **arrays)  # type: ignore[arg-type]
+    write_atomically(Path(path), held.getvalue())
+
+
+def load_codes(path: str | Path, prior_sha256: str | None = None) -> tuple[WindowCodes, ...]:
+    """Read what `save_codes` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. Nothing in it is run.
+    prior_sha256 : str, optional
+        Of the prior that the codes are wanted for.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be read, or holds something else.
+    PriorError
+        If the codes are those of another prior.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            if int(held["format"]) != _FORMAT:
+                raise ValueError(f"format {held['format']}")
+            theirs = str(held["prior_sha256"])
+            codes = tuple(_read(held, number) for number in range(int(held["n_windows"])))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise StorageError(
+            f"Could not read codes from {path} ({error}); wanted an .npz file that "
+            "napari-mganprior wrote. Check the path, or save them again."
+        ) from error
+    if prior_sha256 is not None and theirs != prior_sha256:
+        raise PriorError(
+            f"Got codes of the prior of sha256 {theirs} for that of sha256 {prior_sha256}; wanted "
+            "the same. Choose the prior they were found with, or begin without codes."
+        )
+    return codes
+
+
+def _read(held: "np.lib.npyio.NpzFile", number: int) -> WindowCodes:
+    place = held[f"{number}/place"]
+    if place.shape != (4,) or place.dtype.kind != "i":
+        raise ValueError(f"window {number} without a place")
+    parts = {}
+    for name, ndim in _ARRAYS.items():
+        key = f"{number}/{name}"
+        if key in held.files:
+            part = held[key]
+            if part.ndim != ndim or part.dtype != np.float32 or not np.isfinite(part).all():
+                raise ValueError(f"{key} is {part.dtype} of shape {part.shape}")
+            parts[name] = part
+    if len({part.shape[0] for part in parts.values()}) != 1:
+        raise ValueError(f"window {number} with parts of different searches")
+    top, left, layer, plane = (int(n) for n in place)
+    space = str(held[f"{number}/code_space"])
+    return WindowCodes(top, left, layer, plane=plane, code_space=space, **parts)
