@@ -120,6 +120,19 @@ def test_a_recipe_gives_the_same_pixels(scene, tiny_prior, quick, bad, steps, mo
     assert second.recipe == result.recipe
 
 
+@pytest.mark.parametrize("steps", [None, 3])
+def test_a_continued_run_is_repeated_part_by_part(
+    scene, tiny_prior, quick, steps, monkeypatch, prior_folder
+):
+    monkeypatch.setenv("NAPARI_MGANPRIOR_PRIORS", str(prior_folder))
+    image = noisy(scene)
+    first = result_of(Denoising(image, tiny_prior, config=quick, device="cpu"), 2)
+    run = Denoising(image, tiny_prior, config=quick, device="cpu", seed=7, start=first)
+    result = result_of(run, steps)
+    second = replay(json.loads(json.dumps(result.recipe)), image)
+    assert np.array_equal(second.image, result.image)
+
+
 def test_another_image_is_measured_anew(scene, tiny_prior, quick, monkeypatch, prior_folder):
     monkeypatch.setenv("NAPARI_MGANPRIOR_PRIORS", str(prior_folder))
     result = result_of(Denoising(noisy(scene), tiny_prior, config=quick, device="cpu"), 1)
