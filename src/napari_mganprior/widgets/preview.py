@@ -1,19 +1,26 @@
 """The layer that shows the best picture so far while a run goes on."""
 
+import time
 from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Image
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 
 from napari_mganprior.widgets.inputs import Inputs
 from napari_mganprior.widgets.results import add_preview, update_preview
 
 __all__ = ["LivePreview"]
 
+_SHARE = 0.04  # of the time, for drawing previews
+
 
 class LivePreview:
     """The preview layer of one run at a time.
+
+    Where drawing takes long, as without a graphics card, fewer pictures are shown, so that
+    drawing them stays under 5 % of the time.
 
     Parameters
     ----------
@@ -25,10 +32,11 @@ class LivePreview:
         self._viewer = viewer
         self._layer: Image | None = None
         self._refused = False
+        self._free_at = 0.0  # s, of the monotonic clock; nothing is drawn before
 
     def begin(self) -> None:
         """Be ready for a new run."""
-        self._layer, self._refused = None, False
+        self._layer, self._refused, self._free_at = None, False, 0.0
 
     def show(self, inputs: Inputs, image: NDArray[Any]) -> None:
         """Show a newer picture, unless the user has deleted the layer in this run."""
@@ -38,10 +46,16 @@ class LivePreview:
             active = self._viewer.layers.selection.active
             self._layer = add_preview(self._viewer, inputs, image)
             self._viewer.layers.selection.active = active  # the user may be painting
-        elif self._layer in self._viewer.layers:
-            update_preview(self._layer, inputs, image)
-        else:
+        elif self._layer not in self._viewer.layers:
             self._layer, self._refused = None, True
+        elif time.monotonic() >= self._free_at:
+            begun = time.monotonic()
+            update_preview(self._layer, inputs, image)
+            # Qt draws before its timers go off, so this one says how long that took
+            QTimer.singleShot(0, lambda: self._rest(time.monotonic() - begun))
+
+    def _rest(self, seconds: float) -> None:
+        self._free_at = time.monotonic() + seconds * (1 / _SHARE - 1)
 
     def end(self) -> None:
         """Take the layer away."""
