@@ -18,12 +18,16 @@ class Desk:
     def __init__(self, monkeypatch):
         self.now, self.takes, self.drawn = 100.0, 0.0, 0
         monkeypatch.setattr(preview, "time", SimpleNamespace(monotonic=lambda: self.now))
-        monkeypatch.setattr(preview, "QTimer", SimpleNamespace(singleShot=lambda _, then: then()))
+        monkeypatch.setattr(preview, "QTimer", SimpleNamespace(singleShot=self.go_off))
         monkeypatch.setattr(preview, "update_preview", self.draw)
 
     def draw(self, *_):
         self.drawn += 1
-        self.now += self.takes
+
+    def go_off(self, milliseconds, then):
+        """A timer goes off late where the window is being drawn."""
+        self.now += self.takes + milliseconds / 1000
+        then()
 
 
 @pytest.fixture
@@ -47,7 +51,7 @@ def test_drawing_takes_a_small_share_of_the_time(shown, takes):
         came += 1
         desk.now += 0.25
     assert desk.drawn * takes <= 0.05 * 60 + takes
-    assert desk.drawn >= min(came, 0.03 * 60 / max(takes, 1e-9))
+    assert desk.drawn >= min(came, 0.012 * 60 / max(takes, 1e-9))
 
 
 def test_a_preview_that_was_deleted_stays_away_however_busy_the_window_is(shown, model):

@@ -13,7 +13,8 @@ from napari_mganprior.widgets.results import add_preview, update_preview
 
 __all__ = ["LivePreview"]
 
-_SHARE = 0.04  # of the time, for drawing previews
+_SHARE = 0.02  # of the time; the window does more for a preview than can be timed here
+_DRAWN_MS = 10
 
 
 class LivePreview:
@@ -51,11 +52,12 @@ class LivePreview:
         elif time.monotonic() >= self._free_at:
             begun = time.monotonic()
             update_preview(self._layer, inputs, image)
-            # Qt draws before its timers go off, so this one says how long that took
-            QTimer.singleShot(0, lambda: self._rest(time.monotonic() - begun))
+            # Qt draws some 5 ms later; a timer that goes off after that says how long it took
+            QTimer.singleShot(_DRAWN_MS, lambda: self._rest(time.monotonic() - begun))
 
     def _rest(self, seconds: float) -> None:
-        self._free_at = time.monotonic() + seconds * (1 / _SHARE - 1)
+        drawing = max(0.0, seconds - _DRAWN_MS / 1000)
+        self._free_at = time.monotonic() + drawing * (1 / _SHARE - 1)
 
     def end(self) -> None:
         """Take the layer away."""
