@@ -99,6 +99,10 @@ class Inpainting(WindowTask):
             picture, marked, missing, prior, quality=quality, config=config, seed=seed,
             device=device, zoom=zoom, precision=precision, start=start, extent=extent,
         )  # fmt: skip
+        # once: previews are composed several times a second
+        measured = self._image[~self._mask]
+        self._limits = float(measured.min()), float(measured.max())
+        self._share = mixing_share(marked, extent)
 
     def _blank(self) -> Canvas:
         # NaN may stand under the damage; it must not reach the resampling
@@ -139,9 +143,8 @@ class Inpainting(WindowTask):
         return np.where(seen, self._values.decode(drawn) - measured, 0.0).astype(np.float32)
 
     def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
-        measured = self._image[~self._mask]
-        values = np.clip(self._values.decode(picture), float(measured.min()), float(measured.max()))
-        share = mixing_share(self._marked, self._extent)
+        values = np.clip(self._values.decode(picture), *self._limits)
+        share = self._share
         if share is not None:
             share = share if self._image.ndim == 2 else share[..., None]
             # what was grown over may still hold NaN, which nothing can be mixed with
