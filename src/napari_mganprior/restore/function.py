@@ -1,20 +1,13 @@
 """Restoring in one call."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from napari_mganprior.damage import DamageConfig
-from napari_mganprior.errors import SettingsError
 from napari_mganprior.generators.checkpoint import load_prior
 from napari_mganprior.priors import find_prior
-from napari_mganprior.restore.colorization import Colorization
-from napari_mganprior.restore.denoising import Denoising
-from napari_mganprior.restore.inpainting import Inpainting
-from napari_mganprior.restore.noise import NoiseConfig
-from napari_mganprior.restore.reconstruction import Reconstruction
-from napari_mganprior.restore.super_resolution import Kernel, SuperResolution
+from napari_mganprior.restore.opening import open_run, restored
+from napari_mganprior.restore.super_resolution import Kernel
 
 if TYPE_CHECKING:
     from napari.types import ImageData, LabelsData
@@ -68,19 +61,10 @@ def inpaint(
     ImageError, MaskError, PriorError, SettingsError, DeviceError, ComputeError
         If an input cannot be used or the computation fails.
     """
-    run = Inpainting(
-        image,
-        mask,
-        load_prior(find_prior(str(prior))),
-        quality=quality,
-        seed=seed,
-        device=device,
-        zoom=zoom,
-        damage=damage,
-    )
-    for _ in run:
-        pass
-    return run.result().image
+    return _done(
+        "inpaint", image, prior, mask=mask, damage=damage, quality=quality, seed=seed,
+        device=device, zoom=zoom,
+    )  # fmt: skip
 
 
 def colorize(
@@ -119,20 +103,11 @@ def colorize(
     ImageError, PriorError, SettingsError, DeviceError, ComputeError
         If an input cannot be used or the computation fails.
     """
-    if not 1 <= proposals <= 100:
-        raise SettingsError(
-            f"Got {proposals} proposals; wanted 1 to 100. Choose a number in between."
-        )
-    loaded = load_prior(find_prior(str(prior)))
-    made = []
-    for number in range(proposals):
-        run = Colorization(
-            image, loaded, quality=quality, seed=seed + number, device=device, zoom=zoom
-        )
-        for _ in run:
-            pass
-        made.append(run.result().image)
-    return made[0] if proposals == 1 else np.stack(made)
+    options = {"proposals": proposals}
+    return _done(
+        "colorize", image, prior, options=options, quality=quality, seed=seed, device=device,
+        zoom=zoom,
+    )  # fmt: skip
 
 
 def denoise(
@@ -182,22 +157,14 @@ def denoise(
     ImageError, MaskError, PriorError, SettingsError, DeviceError, ComputeError
         If an input cannot be used or the computation fails.
     """
-    run = Denoising(
-        image,
-        load_prior(find_prior(str(prior))),
-        noise=NoiseConfig(
-            model=noise, level=level, gain=gain, offset=offset, read_noise=read_noise
-        ),
-        mask=mask,
-        find_bad=find_bad,
-        quality=quality,
-        seed=seed,
-        device=device,
-        zoom=zoom,
-    )
-    for _ in run:
-        pass
-    return run.result().image
+    options = {
+        "noise": noise, "level": level, "gain": gain, "offset": offset, "read_noise": read_noise,
+        "find_bad": find_bad,
+    }  # fmt: skip
+    return _done(
+        "denoise", image, prior, mask=mask, options=options, quality=quality, seed=seed,
+        device=device, zoom=zoom,
+    )  # fmt: skip
 
 
 def invert(
@@ -230,17 +197,7 @@ def invert(
     ImageError, PriorError, SettingsError, DeviceError, ComputeError
         If an input cannot be used or the computation fails.
     """
-    run = Reconstruction(
-        image,
-        load_prior(find_prior(str(prior))),
-        quality=quality,
-        seed=seed,
-        device=device,
-        zoom=zoom,
-    )
-    for _ in run:
-        pass
-    return run.result().image
+    return _done("invert", image, prior, quality=quality, seed=seed, device=device, zoom=zoom)
 
 
 def super_resolve(
@@ -285,16 +242,12 @@ def super_resolve(
     ImageError, PriorError, SettingsError, DeviceError, ComputeError
         If an input cannot be used or the computation fails.
     """
-    run = SuperResolution(
-        image,
-        load_prior(find_prior(str(prior))),
-        factor=factor,
-        kernel=kernel,
-        sigma=sigma,
-        quality=quality,
-        seed=seed,
-        device=device,
+    options = {"factor": factor, "kernel": kernel, "sigma": sigma}
+    return _done(
+        "super_resolve", image, prior, options=options, quality=quality, seed=seed, device=device
     )
-    for _ in run:
-        pass
-    return run.result().image
+
+
+def _done(task: str, image: "ImageData", prior: str | Path, **more: Any) -> "ImageData":
+    """Open a task, carry it out and return its picture."""
+    return restored(open_run(task, image, load_prior(find_prior(str(prior))), **more)).image

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mganprior.errors import SettingsError, StorageError
+from napari_mganprior.runs.tasks import TASKS, task_state
 
 __all__ = [
     "as_json",
@@ -193,7 +194,8 @@ def form_state(recipe: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Keys of a form's state; what the recipe does not say is left out.
+        Keys of a form's state; what the recipe does not say is left out. "task" is there for other
+        tasks than inpainting, "options" and "overrides" where the task was told some.
     """
     damage, layers = _section(recipe, "damage"), _section(recipe, "layers")
     said = {**recipe, **damage, "prior": _section(recipe, "prior").get("name")}
@@ -201,7 +203,9 @@ def form_state(recipe: Mapping[str, Any]) -> dict[str, Any]:
     state |= {key: layers[key] for key in ("labels", "invert", "scope", "region") if key in layers}
     if recipe.get("quality", "") is None:
         state["quality"] = None  # settings that no quality has
-    return state
+    if recipe.get("task") in TASKS and recipe["task"] != "inpaint":
+        state = {"task": recipe["task"], **state}
+    return {**state, **task_state(recipe)}
 
 
 def _section(recipe: Mapping[str, Any], name: str) -> Mapping[str, Any]:
