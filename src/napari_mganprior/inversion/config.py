@@ -1,11 +1,21 @@
 """Settings of an inversion. This file imports no torch, so that forms can be built quickly."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from napari_mganprior.errors import SettingsError
 
-__all__ = ["CODE_SPACES", "METHODS", "NORMS", "PRECISIONS", "QUALITIES", "InversionConfig", "preset"]
+__all__ = [
+    "CODE_SPACES",
+    "METHODS",
+    "NORMS",
+    "PRECISIONS",
+    "QUALITIES",
+    "InversionConfig",
+    "overridden",
+    "preset",
+]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 QUALITIES = ("fast", "balanced", "best")
@@ -216,6 +226,27 @@ class InversionConfig:
                 "napari-mganprior."
             )
         return cls(**raw)
+
+
+def overridden(config: InversionConfig, overrides: Mapping[str, Any]) -> InversionConfig:
+    """Put single settings in place of those of a quality.
+
+    Parameters
+    ----------
+    config : InversionConfig
+        The quality's.
+    overrides : mapping
+        Names of settings, and their values. A ``layer`` alone is meant for thin damage too.
+
+    Raises
+    ------
+    SettingsError
+        If a name is unknown or a value out of range.
+    """
+    changed = dict(overrides)
+    if "layer" in changed:
+        changed.setdefault("fine_layer", changed["layer"])
+    return InversionConfig.from_dict({**config.to_dict(), **changed})
 
 
 def preset(quality: str, cuts: tuple[int, int] = (5, 7)) -> InversionConfig:

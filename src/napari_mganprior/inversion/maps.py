@@ -33,9 +33,7 @@ class FeatureMaps(Space):
         self._shape = generator.feature_shape(layer)
         self._mean, self._deviation = torch.zeros(0), torch.ones(0)
 
-    def starts(
-        self, searches: int, rng: torch.Generator, device: torch.device
-    ) -> Iterator[Codes]:
+    def starts(self, searches: int, rng: torch.Generator, device: torch.device) -> Iterator[Codes]:
         """Draw the maps of random codes; measure first what the generator's maps are like."""
         self._measure(rng, device)
         while True:
@@ -130,9 +128,7 @@ class Ball(Space):
         self._radius = config.ball * length
         self._active = torch.arange(len(flat), device=flat.device)
 
-    def starts(
-        self, searches: int, rng: torch.Generator, device: torch.device
-    ) -> Iterator[Codes]:
+    def starts(self, searches: int, rng: torch.Generator, device: torch.device) -> Iterator[Codes]:
         """Begin at what was found."""
         while True:
             yield self._mixed(torch.zeros_like(self._base.map), slice(None))
@@ -165,7 +161,7 @@ class Ball(Space):
     def _offset(self, rows: Tensor, which: slice | Tensor) -> Tensor:
         away = rows - self._base.map[which].flatten(1)
         inside = in_ball(away, self._radius[which], self.config.ball_norm)
-        return inside.unflatten(1, self._shape)
+        return torch.unflatten(inside, 1, self._shape)
 
     def _mixed(self, offset: Tensor, which: slice | Tensor) -> Codes:
         channels, n_mixed = self._shape[0], self.generator.n_mixed(self.layer)
@@ -196,8 +192,9 @@ def in_ball(x: Tensor, radius: Tensor, norm: str) -> Tensor:
         The length that is meant.
     """
     if norm == "l2":
-        return x * (radius / x.norm(dim=1).clamp_min(1e-12)).clamp_max(1.0)[:, None]
-    size = x.abs()
+        share: Tensor = (radius / x.norm(dim=1).clamp_min(1e-12)).clamp_max(1.0)
+        return x * share[:, None]
+    size: Tensor = x.abs()
     largest = size.sort(dim=1, descending=True).values
     number = torch.arange(1, prod(x.shape[1:]) + 1, device=x.device)
     excess = (largest.cumsum(dim=1) - radius[:, None]) / number
