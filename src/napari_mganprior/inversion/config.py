@@ -98,7 +98,7 @@ class InversionConfig:
         Learning rate of that, above 0 .. 1.
     ball : float
         For the method layer-by-layer: how far a map may leave what the search below it drew, as a
-        share of that map's own length, 0 .. 10.
+        share of that map's own length, 0.001 .. 10.
     ball_norm : {"l1", "l2"}
         The length that is meant.
     map_weight : float
@@ -157,7 +157,7 @@ class InversionConfig:
             "history": (1, 200),
             "tune_steps": (0, 100_000),
             "tune_rate": (1e-8, 1),
-            "ball": (0, 10),
+            "ball": (1e-3, 10),
             "map_weight": (0, 1e6),
         }
         for name, (low, high) in ranges.items():

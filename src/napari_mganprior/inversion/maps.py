@@ -9,7 +9,8 @@ from torch import Tensor
 from napari_mganprior.generators.base import Features, SplitGenerator
 from napari_mganprior.inversion.codes import Codes, assembled, normalised
 from napari_mganprior.inversion.config import InversionConfig
-from napari_mganprior.inversion.spaces import Space
+from napari_mganprior.inversion.lbfgs import BatchedLBFGS
+from napari_mganprior.inversion.spaces import Optimiser, Space
 
 __all__ = ["Ball", "FeatureMaps", "in_ball"]
 
@@ -153,6 +154,11 @@ class Ball(Space):
             ),
             self.layer,
         )
+
+    def optimiser(self, start: Tensor) -> Optimiser:
+        """Begin with a step that stays well inside the ball."""
+        config = self.config
+        return BatchedLBFGS(start, history=config.history, first_step=min(0.05, 0.1 * config.ball))
 
     def keep(self, index: Tensor) -> None:
         """Go on with some of the searches only."""
