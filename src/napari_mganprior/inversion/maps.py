@@ -206,4 +206,6 @@ def in_ball(x: Tensor, radius: Tensor, norm: str) -> Tensor:
     excess = (largest.cumsum(dim=1) - radius[:, None]) / number
     counted = (largest > excess).sum(dim=1, keepdim=True).clamp_min(1)
     threshold = excess.gather(1, counted - 1).clamp_min(0.0)
-    return x.sign() * (size - threshold).clamp_min(0.0)
+    # inside, the point itself: its size has no slope at 0, where a search begins
+    within = size.sum(dim=1, keepdim=True) <= radius[:, None]
+    return torch.where(within, x, x.sign() * (size - threshold).clamp_min(0.0))
