@@ -36,9 +36,8 @@ class FeatureMaps(Space):
 
     def starts(self, searches: int, rng: torch.Generator, device: torch.device) -> Iterator[Codes]:
         """Draw the maps of random codes; measure first what the generator's maps are like."""
-        self._measure(rng, device)
-        while True:
-            yield self._mixed(self.random(1, searches, rng, device), None)
+        self._measure(rng, device)  # at once: rows are written in what is measured here
+        return self._random(searches, rng, device)
 
     def rows(self, codes: Codes) -> Tensor:
         """Write the code, and the map in standard deviations."""
@@ -66,6 +65,10 @@ class FeatureMaps(Space):
         """Squared distance from the mean of the generator's maps."""
         far = (self._split(rows)[1] - self._mean) / self._deviation
         return self.config.map_weight * far.square().mean(dim=(1, 2, 3))
+
+    def _random(self, searches: int, rng: torch.Generator, device: torch.device) -> Iterator[Codes]:
+        while True:
+            yield self._mixed(self.random(1, searches, rng, device), None)
 
     def _split(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         z, maps = rows.tensor_split([self.generator.code_dim], dim=1)
