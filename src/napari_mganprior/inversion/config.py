@@ -5,11 +5,21 @@ from typing import Any
 
 from napari_mganprior.errors import SettingsError
 
-__all__ = ["CODE_SPACES", "PRECISIONS", "QUALITIES", "InversionConfig", "preset"]
+__all__ = [
+    "CODE_SPACES",
+    "DATA_TERMS",
+    "FEATURES",
+    "PRECISIONS",
+    "QUALITIES",
+    "InversionConfig",
+    "preset",
+]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 QUALITIES = ("fast", "balanced", "best")
 CODE_SPACES = ("z", "w", "w+")
+FEATURES = ("discriminator", "vgg16")
+DATA_TERMS = ("mse", "poisson-gaussian")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +43,14 @@ class InversionConfig:
     n_steps : int
         Evaluations of the generator at the most.
     feature_weight : float
-        Weight of the distance between discriminator features, 0 or more. It is multiplied by
-        the mean squared error's own scale, so 1 makes both terms alike.
+        Weight of the distance between inner maps of a network, 0 or more; each map is divided
+        by its own variance.
+    features : {"discriminator", "vgg16"}
+        Which network: the prior's own discriminator, or VGG16 (relu3_3 and conv4_3), whose
+        weights `fetch_weights` brings.
+    data_term : {"mse", "poisson-gaussian"}
+        How far the drawing is from what was measured: mean squared error, or the likelihood of
+        noise whose variance grows with the drawing, for an operator that knows its noise.
     held_out : float
         Share of the measured pixels kept out of the loss to choose the best iterate by,
         0 .. 0.5; 0 chooses by the loss itself.
@@ -76,6 +92,8 @@ class InversionConfig:
     n_candidates: int = 4
     n_steps: int = 100
     feature_weight: float = 0.0
+    features: str = "discriminator"
+    data_term: str = "mse"
     held_out: float = 0.05
     context: float = 4.0
     reach: float = 2.0
@@ -131,6 +149,12 @@ class InversionConfig:
                 f"Got precision = {self.precision!r}; wanted one of {', '.join(PRECISIONS)}. "
                 "Choose auto."
             )
+        for name, choices in (("features", FEATURES), ("data_term", DATA_TERMS)):
+            if getattr(self, name) not in choices:
+                raise SettingsError(
+                    f"Got {name} = {getattr(self, name)!r}; wanted one of {', '.join(choices)}. "
+                    f"Choose {choices[0]}."
+                )
         if self.code_space not in CODE_SPACES:
             raise SettingsError(
                 f"Got code_space = {self.code_space!r}; wanted one of {', '.join(CODE_SPACES)}. "

@@ -12,7 +12,12 @@ from napari_mganprior.generators.base import SplitGenerator
 from napari_mganprior.inversion.codes import Codes, compose, normalised
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.inversion.lbfgs import BatchedLBFGS
-from napari_mganprior.inversion.losses import FeatureDistance, mean_square
+from napari_mganprior.inversion.losses import (
+    FeatureDistance,
+    data_error,
+    data_loss,
+    mean_square,
+)
 from napari_mganprior.operators.base import Operator
 
 __all__ = ["Step", "invert"]
@@ -89,15 +94,16 @@ class _Problem:
         with torch.enable_grad():
             x = self.draw(self.read(leaf))
             difference = self.operator(x) - self.y
-            loss = mean_square(difference, self.fit)
+            measured = (self.config.data_term, self.operator, difference, self.y)
+            loss = data_loss(*measured, self.fit)
             if self.features is not None:
                 with self.autocast():
                     distance = self.features(self.operator(x) * self.fit)
                 loss = loss + self.config.feature_weight * distance
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         with torch.no_grad():
-            held_out = mean_square(difference, self.check)
-            error = torch.where(self.has_check, held_out, mean_square(difference, self.all))
+            held_out = data_error(*measured, self.check)
+            error = torch.where(self.has_check, held_out, data_error(*measured, self.all))
         return loss.detach(), gradient, error, x.detach()
 
     def read(self, flat: Tensor) -> Codes:
@@ -185,7 +191,8 @@ def invert(
         Weight of each measured pixel in the loss, (B, 1, H, W), 0 where nothing was measured;
         1 everywhere if left out.
     discriminator : nn.Module, optional
-        For the feature distance; needed if ``config.feature_weight > 0``.
+        For the feature distance, or another network with ``features(x, n_maps)``; needed if
+        ``config.feature_weight > 0``.
     start : Codes, optional
         Codes to begin at: z (B * R, N, D), alpha (B * R, N, C_l), with beta and noise where the
         generator and the settings ask for them. They compete with the random candidates of each
