@@ -8,6 +8,8 @@ from napari_mganprior.errors import SettingsError
 
 __all__ = [
     "CODE_SPACES",
+    "DATA_TERMS",
+    "FEATURES",
     "METHODS",
     "NORMS",
     "PRECISIONS",
@@ -20,6 +22,8 @@ __all__ = [
 PRECISIONS = ("auto", "float32", "bfloat16")
 QUALITIES = ("fast", "balanced", "best")
 CODE_SPACES = ("z", "w", "w+")
+FEATURES = ("discriminator", "vgg16")
+DATA_TERMS = ("mse", "poisson-gaussian")
 NORMS = ("l1", "l2")
 METHODS = (
     "multi-code",
@@ -55,8 +59,14 @@ class InversionConfig:
     n_steps : int
         Evaluations of the generator at the most.
     feature_weight : float
-        Weight of the distance between discriminator features, 0 or more. It is multiplied by
-        the mean squared error's own scale, so 1 makes both terms alike.
+        Weight of the distance between inner maps of a network, 0 or more; each map is divided
+        by its own variance.
+    features : {"discriminator", "vgg16"}
+        Which network: the prior's own discriminator, or VGG16 (relu3_3 and conv4_3), whose
+        weights `fetch_weights` brings.
+    data_term : {"mse", "poisson-gaussian"}
+        How far the drawing is from what was measured: mean squared error, or the likelihood of
+        noise whose variance grows with the drawing, for an operator that knows its noise.
     held_out : float
         Share of the measured pixels kept out of the loss to choose the best iterate by,
         0 .. 0.5; 0 chooses by the loss itself.
@@ -114,6 +124,8 @@ class InversionConfig:
     n_candidates: int = 4
     n_steps: int = 100
     feature_weight: float = 0.0
+    features: str = "discriminator"
+    data_term: str = "mse"
     held_out: float = 0.05
     context: float = 4.0
     reach: float = 2.0
@@ -177,6 +189,8 @@ class InversionConfig:
         names = {
             "precision": PRECISIONS,
             "code_space": CODE_SPACES,
+            "features": FEATURES,
+            "data_term": DATA_TERMS,
             "method": METHODS,
             "ball_norm": NORMS,
         }

@@ -179,7 +179,8 @@ def invert(
         Weight of each measured pixel in the loss, (B, 1, H, W), 0 where nothing was measured;
         1 everywhere if left out.
     discriminator : nn.Module, optional
-        For the feature distance; needed if ``config.feature_weight > 0``.
+        For the feature distance, or another network with ``features(x, n_maps)``; needed if
+        ``config.feature_weight > 0``.
     encoder : nn.Module, optional
         From images and where they are known to codes; needed by the methods that say so.
     start : Codes, optional

@@ -14,7 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from napari_mganprior.arrays import ValueMap, choose_device, correlation_length, seeded
-from napari_mganprior.checks import check_cut, check_image, check_prior, check_zoom, checked_seed
+from napari_mganprior.checks import (
+    check_cut,
+    check_data_term,
+    check_image,
+    check_prior,
+    check_zoom,
+    checked_seed,
+)
 from napari_mganprior.damage import DamageConfig
 from napari_mganprior.errors import ComputeError, OutOfMemoryError
 from napari_mganprior.generators.checkpoint import LoadedPrior
@@ -69,6 +76,8 @@ class WindowTask(ABC):
         What became of the mask.
     """
 
+    _noise_grows = False  # with the signal, as a likelihood needs to know
+
     name: ClassVar[str]
     """Of the task, as recipes call it."""
 
@@ -99,6 +108,7 @@ class WindowTask(ABC):
         chosen = overridden(chosen, self._overrides)
         self._config = chosen if precision is None else replace(chosen, precision=precision)
         check_cut(self._config, prior)
+        check_data_term(self._config, self.name, noise_known=self._noise_grows)
         self._seed = checked_seed(seed)
         self._device = choose_device(device)
         self._prior = prior
