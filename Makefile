@@ -23,8 +23,8 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
-	prior-histology bench-inpaint bench-losses bench-newcomer bench-reference bench-tasks bench-ui \
-	fuzz-imports screenshots samples build wheel-check clean
+	prior-histology bench-inpaint bench-losses bench-newcomer bench-reference bench-tasks bench-training \
+	bench-ui fuzz-imports screenshots samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,9 @@ bench-tasks: $(STAMP)  ## denoising and super-resolution against classical metho
 
 bench-losses: $(STAMP)  ## what feature losses and the likelihood of photon noise are worth; needs DATA
 	$(BIN)/python benchmarks/losses.py --data $(DATA)/nuclei/test.npz $(ARGS)
+
+bench-training: $(STAMP)  ## images a second of the trainer, with and without bfloat16 and channels_last
+	$(BIN)/python benchmarks/training.py $(ARGS)
 
 bench-ui: $(STAMP) system  ## what the live preview costs, memory after ten runs, the longest wait
 	$(SCREEN)$(BIN)/python benchmarks/ui.py $(ARGS)
