@@ -23,7 +23,7 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
-	prior-histology bench-inpaint bench-newcomer bench-reference bench-tasks bench-training \
+	prior-histology bench-inpaint bench-losses bench-newcomer bench-reference bench-tasks bench-training \
 	bench-ui fuzz-imports screenshots samples build wheel-check clean
 
 help:  ## print this list
@@ -107,6 +107,9 @@ bench-reference: $(STAMP)  ## our engine's speed against the original procedure;
 
 bench-tasks: $(STAMP)  ## denoising and super-resolution against classical methods; needs DATA
 	$(BIN)/python benchmarks/tasks.py --data $(DATA)/nuclei/test.npz $(ARGS)
+
+bench-losses: $(STAMP)  ## what feature losses and the likelihood of photon noise are worth; needs DATA
+	$(BIN)/python benchmarks/losses.py --data $(DATA)/nuclei/test.npz $(ARGS)
 
 bench-training: $(STAMP)  ## images a second of the trainer, with and without bfloat16 and channels_last
 	$(BIN)/python benchmarks/training.py $(ARGS)
