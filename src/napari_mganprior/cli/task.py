@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         device=args.device,
         zoom=getattr(args, "zoom", 1.0),
+        pick=args.pick,
     )
     restoration = finished(task, args)
     write_result(args.output, laid, restoration)

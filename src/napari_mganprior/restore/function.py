@@ -25,6 +25,7 @@ def inpaint(
     device: str = "auto",
     zoom: float | None = 1.0,
     damage: DamageConfig | None = None,
+    pick: str = "average",
 ) -> "ImageData":
     """Fill the damaged pixels of an image with what a prior knows.
 
@@ -49,6 +50,8 @@ def inpaint(
         Enlargement before restoring, 0.125 .. 8; None estimates it.
     damage : DamageConfig, optional
         How far the mask is grown and feathered, and which region is restored.
+    pick : {"average", "best"}
+        The mean over the searches, or of each window the one that explains best what was measured.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def inpaint(
     """
     return _done(
         "inpaint", image, prior, mask=mask, damage=damage, quality=quality, seed=seed,
-        device=device, zoom=zoom,
+        device=device, zoom=zoom, pick=pick,
     )  # fmt: skip
 
 
@@ -76,6 +79,7 @@ def colorize(
     seed: int = 0,
     device: str = "auto",
     zoom: float | None = 1.0,
+    pick: str = "average",
 ) -> "ImageData":
     """Give a grey image colours that a prior knows.
 
@@ -89,7 +93,7 @@ def colorize(
         Name of an installed prior of RGB images, or a file.
     proposals : int
         How many results to choose from, 1 .. 100, of this seed and those after it.
-    quality, seed, device, zoom
+    quality, seed, device, zoom, pick
         As for `inpaint`.
 
     Returns
@@ -106,7 +110,7 @@ def colorize(
     options = {"proposals": proposals}
     return _done(
         "colorize", image, prior, options=options, quality=quality, seed=seed, device=device,
-        zoom=zoom,
+        zoom=zoom, pick=pick,
     )  # fmt: skip
 
 
@@ -125,6 +129,7 @@ def denoise(
     seed: int = 0,
     device: str = "auto",
     zoom: float | None = 1.0,
+    pick: str = "average",
 ) -> "ImageData":
     """Draw a noisy image anew from what a prior knows.
 
@@ -144,7 +149,7 @@ def denoise(
         (H, W); pixels that are not 0 are bad, and are filled.
     find_bad : bool
         Find further bad pixels, see `find_bad_pixels`.
-    quality, seed, device, zoom
+    quality, seed, device, zoom, pick
         As for `inpaint`.
 
     Returns
@@ -163,7 +168,7 @@ def denoise(
     }  # fmt: skip
     return _done(
         "denoise", image, prior, mask=mask, options=options, quality=quality, seed=seed,
-        device=device, zoom=zoom,
+        device=device, zoom=zoom, pick=pick,
     )  # fmt: skip
 
 
@@ -175,6 +180,7 @@ def invert(
     seed: int = 0,
     device: str = "auto",
     zoom: float | None = 1.0,
+    pick: str = "average",
 ) -> "ImageData":
     """Draw an image anew as well as a prior can.
 
@@ -184,7 +190,7 @@ def invert(
         (H, W) or (H, W, 3), at least 16x16 pixels, any integer or float type, any range.
     prior : str or Path
         Name of an installed prior, or a file.
-    quality, seed, device, zoom
+    quality, seed, device, zoom, pick
         As for `inpaint`.
 
     Returns
@@ -197,7 +203,9 @@ def invert(
     ImageError, PriorError, SettingsError, DeviceError, ComputeError
         If an input cannot be used or the computation fails.
     """
-    return _done("invert", image, prior, quality=quality, seed=seed, device=device, zoom=zoom)
+    return _done(
+        "invert", image, prior, quality=quality, seed=seed, device=device, zoom=zoom, pick=pick
+    )
 
 
 def super_resolve(
@@ -210,6 +218,7 @@ def super_resolve(
     quality: str = "balanced",
     seed: int = 0,
     device: str = "auto",
+    pick: str = "average",
 ) -> "ImageData":
     """Draw an image of more pixels whose reduction is the image that was measured.
 
@@ -228,7 +237,7 @@ def super_resolve(
         program, or a microscope's blur and camera pixels.
     sigma : float
         Standard deviation of that blur in pixels of the result, above 0 .. 64.
-    quality, seed, device
+    quality, seed, device, pick
         As for `inpaint`.
 
     Returns
@@ -244,8 +253,9 @@ def super_resolve(
     """
     options = {"factor": factor, "kernel": kernel, "sigma": sigma}
     return _done(
-        "super_resolve", image, prior, options=options, quality=quality, seed=seed, device=device
-    )
+        "super_resolve", image, prior, options=options, quality=quality, seed=seed, device=device,
+        pick=pick,
+    )  # fmt: skip
 
 
 def _done(task: str, image: "ImageData", prior: str | Path, **more: Any) -> "ImageData":

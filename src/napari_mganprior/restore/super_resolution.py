@@ -54,7 +54,7 @@ class SuperResolution(WindowTask):
         `operators.SuperResolution`.
     sigma : float
         Of the Gaussian, in pixels of the result.
-    quality, config, overrides, seed, device, precision, start
+    quality, config, overrides, seed, device, precision, start, pick
         As for `Inpainting`; a quality takes twice the evaluations here.
 
     Raises
@@ -89,6 +89,7 @@ class SuperResolution(WindowTask):
         device: str = "auto",
         precision: str | None = None,
         start: Restoration | None = None,
+        pick: str = "average",
     ) -> None:
         picture = np.array(image, copy=True)
         if factor not in FACTORS:
@@ -109,7 +110,7 @@ class SuperResolution(WindowTask):
         super().__init__(
             picture, nothing, nothing, prior, quality=quality, config=config,
             overrides=overrides, seed=seed, device=device, zoom=1.0, precision=precision,
-            start=start, extent=DamageConfig(),
+            start=start, pick=pick, extent=DamageConfig(),
         )  # fmt: skip
 
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
@@ -158,18 +159,20 @@ class SuperResolution(WindowTask):
         It agrees with the input less well than the result does, so that it costs little.
         """
         picture, _, drawn = self._rough_picture()
-        return self._agreeing(self._filled(picture, drawn), smooth=0, exact=1)
+        rough = self._filled(picture, drawn, self._before(self._pick))
+        return self._agreeing(rough, smooth=0, exact=1)
 
-    def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
-        return self._agreeing(self._filled(picture, drawn))
+    def _composed(
+        self, picture: NDArray[np.float32], drawn: NDArray[np.bool_], before: Restoration | None
+    ) -> NDArray[Any]:
+        return self._agreeing(self._filled(picture, drawn, before))
 
     def _filled(
-        self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]
+        self, picture: NDArray[np.float32], drawn: NDArray[np.bool_], before: Restoration | None
     ) -> NDArray[np.float64]:
-        earlier = self._earlier()
         there = drawn if self._image.ndim == 2 else drawn[..., None]
-        if earlier is not None:
-            rest = earlier.image.astype(np.float64)
+        if before is not None:
+            rest = before.image.astype(np.float64)
         else:
             rest = _enlarged(self._image.astype(np.float64), self._result_shape())
         return np.where(there, self._values.decode(picture), rest)

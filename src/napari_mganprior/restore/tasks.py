@@ -11,7 +11,19 @@ from napari_mganprior.errors import SettingsError
 from napari_mganprior.inversion import config as inversion
 from napari_mganprior.inversion.config import CODE_SPACES, InversionConfig
 
-__all__ = ["ADVANCED", "PLANES", "TASKS", "Option", "TaskSpec", "find_task", "recorded_options"]
+__all__ = [
+    "ADVANCED",
+    "PICKS",
+    "PLANES",
+    "TASKS",
+    "Option",
+    "TaskSpec",
+    "find_task",
+    "recorded_options",
+]
+
+PICKS = ("average", "best")
+"""The mean over the restarts of a search, or the best of them."""
 
 PLANES = ("one", "slices", "channels")
 """One image; several planes that resemble their neighbours; or several that do not."""

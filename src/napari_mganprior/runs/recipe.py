@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _LARGEST_FILE = 1 << 28  # bytes
-_FORM_KEYS = ("prior", "quality", "seed", "device", "zoom", "grow", "feather")
+_FORM_KEYS = ("prior", "quality", "seed", "device", "zoom", "grow", "feather", "pick")
 
 
 def as_json(recipe: Mapping[str, Any]) -> str:

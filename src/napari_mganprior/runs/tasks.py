@@ -5,6 +5,7 @@ from typing import Any
 
 from napari_mganprior.restore.tasks import (
     ADVANCED,
+    PICKS,
     PLANES,
     TASKS,
     Option,
@@ -15,6 +16,7 @@ from napari_mganprior.restore.tasks import (
 
 __all__ = [
     "ADVANCED",
+    "PICKS",
     "PLANES",
     "TASKS",
     "Option",
