@@ -210,6 +210,7 @@ class WindowTask(ABC):
             history=tuple(self._history),
             recipe={**self._recipe(image), **self._noted()},
             residual=self._residual(),
+            estimated=changed & ~invented,
             average=average,
             best=best,
             codes=self._with_earlier(codes.values()),

@@ -196,6 +196,7 @@ class Series:
             history=tuple(self._history),
             recipe=self._recipe(),
             residual=hand_out(self._residual),
+            estimated=hand_out(self._estimated),
             average=hand_out(self._pictures[AVERAGE]),
             best=hand_out(self._pictures[BEST]),
             codes=tuple(c for plane in sorted(self._codes) for c in self._codes[plane]),
@@ -219,6 +220,7 @@ class Series:
         self._pictures = {AVERAGE: average, BEST: average.copy()}
         self._sha256 = hashed.hexdigest()
         self._invented = np.zeros(self._output.shape[:3], bool)
+        self._estimated = self._invented.copy()
         self._uncertainty = np.zeros(self._output.shape[:3], np.float32)
         self._residual = np.zeros(shape, np.float32)
         self._history: list[float] = []
@@ -251,6 +253,8 @@ class Series:
         for which, image in ((AVERAGE, start.average), (BEST, start.best)):
             self._pictures[which] = (start.image if image is None else image).copy()
         self._invented = start.invented.copy()
+        if start.estimated is not None:
+            self._estimated = start.estimated.copy()
         self._uncertainty = start.uncertainty.copy()
         self._residual = start.residual.copy()
         self._restored = {c.plane for c in start.codes}
@@ -343,6 +347,8 @@ class Series:
         for which, image in ((AVERAGE, restoration.average), (BEST, restoration.best)):
             self._pictures[which][plane] = restoration.image if image is None else image
         self._invented[plane] = restoration.invented
+        if restoration.estimated is not None:
+            self._estimated[plane] = restoration.estimated
         self._uncertainty[plane] = restoration.uncertainty
         self._residual[plane] = restoration.residual
         self._codes[plane] = tuple(replace(c, plane=plane) for c in restoration.codes)

@@ -27,7 +27,7 @@ from napari_mganprior.runs.prior_jobs import (
     draw_sheet,
     import_foreign,
 )
-from napari_mganprior.widgets.fields import InpaintFields
+from napari_mganprior.widgets.fields import TaskFields
 from napari_mganprior.widgets.help import help_label
 from napari_mganprior.widgets.import_form import FORMATS, ImportForm
 from napari_mganprior.widgets.prior_card import PriorCardView
@@ -330,5 +330,5 @@ def _dropped(event: QDropEvent) -> list[Path]:
 def _offer_everywhere() -> None:
     """Let every open form offer the priors there are now."""
     for widget in QApplication.allWidgets():
-        if isinstance(widget, InpaintFields):
+        if isinstance(widget, TaskFields):
             widget.refresh_priors()
