@@ -13,21 +13,19 @@ from skimage.transform import resize
 
 from napari_mganprior.canvas import Sheet
 from napari_mganprior.damage import DamageConfig
-from napari_mganprior.errors import ImageError, SettingsError
+from napari_mganprior.errors import ImageError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig, preset
 from napari_mganprior.inversion.loop import Step
 from napari_mganprior.operators.super_resolution import SuperResolution as Reduction
 from napari_mganprior.restore.base import WindowTask, to_pixels
+from napari_mganprior.restore.growth import check_factor, check_size
 from napari_mganprior.restore.result import Restoration
 from napari_mganprior.restore.search import search_measurement
 from napari_mganprior.tiling import Window
 
-__all__ = ["FACTORS", "SuperResolution", "reduced"]
+__all__ = ["SuperResolution", "reduced"]
 
-FACTORS = (2, 4, 8, 16)
-_MOST_PIXELS = 1 << 26
-_BYTES = (24, 60)  # a pixel of the result takes at the most, and each of its values besides
 _FOLLOWED = 4  # factor up to which the deeper cut measured better (make bench-tasks)
 _SMOOTH_ROUNDS = 10
 _EXACT_ROUNDS = 20
@@ -92,20 +90,10 @@ class SuperResolution(WindowTask):
         pick: str = "average",
     ) -> None:
         picture = np.array(image, copy=True)
-        if factor not in FACTORS:
-            raise SettingsError(
-                f"Got a factor of {factor}; wanted one of {', '.join(map(str, FACTORS))}. Choose 4."
-            )
+        check_factor(factor, prior.generator.resolution, prior.card.name)
         self._reduction = Reduction(factor, kernel=kernel, sigma=sigma)
         self.factor, self._kernel, self._sigma = int(factor), kernel, float(sigma)
         check_size(picture.shape, self.factor)
-        resolution = prior.generator.resolution
-        if resolution % factor or resolution < 2 * factor:
-            raise SettingsError(
-                f"Got a factor of {factor} for the prior {prior.card.name!r}, which draws "
-                f"{resolution}x{resolution} pixels; wanted at least two measured pixels along a "
-                "drawing's side. Choose a smaller factor, or another prior."
-            )
         nothing = np.zeros(picture.shape[:2], bool)
         super().__init__(
             picture, nothing, nothing, prior, quality=quality, config=config,
@@ -272,27 +260,6 @@ def reduced(
     return np.asarray(
         values.reshape(rows, factor, columns, factor, *colours).mean(axis=(1, 3)), np.float64
     )
-
-
-def check_size(shape: tuple[int, ...], factor: int) -> None:
-    """Refuse an enlargement that could not be kept in memory.
-
-    Raises
-    ------
-    SettingsError
-        If the result would have more than 67 million pixels.
-    """
-    if len(shape) < 2:
-        return  # no image at all, which is said elsewhere
-    height, width = shape[0] * factor, shape[1] * factor
-    if height * width > _MOST_PIXELS:
-        values = shape[2] if len(shape) > 2 else 1
-        gigabytes = height * width * (_BYTES[0] + _BYTES[1] * values) / 2**30
-        raise SettingsError(
-            f"Got a factor of {factor} for an image of {shape[0]}x{shape[1]} pixels: the result "
-            f"would have {height}x{width} and take about {gigabytes:.0f} GiB of memory; wanted at "
-            f"most {_MOST_PIXELS >> 20} Mi pixels. Choose a smaller factor, or a part of the image."
-        )
 
 
 def _enlarged(image: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
