@@ -181,13 +181,14 @@ def _add_demo(commands: _Commands) -> None:
 
 
 def _add_priors(commands: _Commands) -> None:
-    parser = commands.add_parser("priors", help="list, import and remove priors, or tell about one")
+    parser = commands.add_parser("priors", help="list, install, import and remove priors")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="all priors, bundled and your own")
     listing.set_defaults(action="list")
     info = actions.add_parser("info", help="everything about one prior")
     info.add_argument("prior", metavar="NAME", help="a prior's name, or a .safetensors file")
     info.set_defaults(action="info")
+    _add_install(actions)
     _add_import(actions)
     removing = actions.add_parser("remove", help="delete one of your own priors")
     removing.add_argument("prior", metavar="NAME", help="its name, as `priors list` shows it")
@@ -196,6 +197,38 @@ def _add_priors(commands: _Commands) -> None:
     where.add_argument("prior", nargs="?", metavar="NAME", help="a prior's name")
     where.set_defaults(action="path")
     parser.set_defaults(module="priors", when_stopped="Nothing was changed.")
+
+
+def _add_install(actions: _Commands) -> None:
+    kept = "What was downloaded is kept: the same command goes on from there."
+    parser = actions.add_parser(
+        "install",
+        help="take over a ready prior from a file, a folder or an https address",
+        description="Download or copy a prior, check its sha256 and every weight, draw samples, "
+        "and put it into the folder of your own priors. A broken download is gone on with. "
+        "HTTPS_PROXY and NO_PROXY are obeyed; NAPARI_MGANPRIOR_OFFLINE=1 forbids downloads.",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="a .safetensors file, a folder, or a URL")
+    parser.add_argument("--sha256", metavar="HEX", help="what the file must have, 64 digits")
+    parser.add_argument("--name", help="name of the prior (default: that of the file)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a prior of that name")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(action="install", when_stopped=kept)
+    fetching = actions.add_parser(
+        "weights",
+        help="bring published weights that compare pictures: vgg16, lpips-vgg",
+        description="Download VGG16 (553 MB) or the weights of LPIPS from where they are "
+        "published, or take them from a file, and check their sha256.",
+    )
+    fetching.add_argument("weights", choices=("vgg16", "lpips-vgg"), help="which")
+    fetching.add_argument(
+        "source", nargs="?", metavar="SOURCE", help="a file that is here already, or another URL"
+    )
+    fetching.add_argument(
+        "--sha256", metavar="HEX", help="what the file must have (default: as published)"
+    )
+    fetching.add_argument("--quiet", action="store_true", help="no progress bar")
+    fetching.set_defaults(action="weights", when_stopped=kept)
 
 
 def _add_import(actions: _Commands) -> None:

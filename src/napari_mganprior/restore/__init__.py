@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_mganprior.restore.codes_file import load_codes, save_codes
     from napari_mganprior.restore.colorization import Colorization
+    from napari_mganprior.restore.comparing import deep_distance
     from napari_mganprior.restore.denoising import Denoising
     from napari_mganprior.restore.function import colorize, denoise, inpaint, invert, super_resolve
     from napari_mganprior.restore.inpainting import Inpainting
@@ -34,6 +35,7 @@ __all__ = [
     "Series",
     "SuperResolution",
     "colorize",
+    "deep_distance",
     "denoise",
     "find_bad_pixels",
     "inpaint",
@@ -52,6 +54,7 @@ _WHERE = {
     "Denoising": "denoising",
     "NoiseConfig": "noise",
     "colorize": "function",
+    "deep_distance": "comparing",
     "denoise": "function",
     "find_bad_pixels": "noise",
     "Inpainting": "inpainting",

@@ -17,6 +17,7 @@ from napari_mganprior.arrays import ValueMap, choose_device, correlation_length,
 from napari_mganprior.canvas import AVERAGE, BEST
 from napari_mganprior.checks import (
     check_cut,
+    check_data_term,
     check_image,
     check_prior,
     check_zoom,
@@ -82,6 +83,8 @@ class WindowTask(ABC):
         What became of the mask.
     """
 
+    _noise_grows = False  # with the signal, as a likelihood needs to know
+
     name: ClassVar[str]
     """Of the task, as recipes call it."""
 
@@ -113,6 +116,7 @@ class WindowTask(ABC):
         chosen = overridden(chosen, self._overrides)
         self._config = chosen if precision is None else replace(chosen, precision=precision)
         check_cut(self._config, prior)
+        check_data_term(self._config, self.name, noise_known=self._noise_grows)
         self._seed = checked_seed(seed)
         self._device = choose_device(device)
         self._prior = prior
@@ -298,8 +302,8 @@ class WindowTask(ABC):
                 self._current = (window, step)
                 self._seconds = time.perf_counter() - started
                 yield RestoreStep(
-                    index=number * config.n_steps + step.index,
-                    n_steps=self.n_windows * config.n_steps,
+                    index=number * config.n_evaluations + step.index,
+                    n_steps=self.n_windows * config.n_evaluations,
                     loss=step.loss,
                     window=number + 1,
                     n_windows=self.n_windows,

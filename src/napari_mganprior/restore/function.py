@@ -20,6 +20,7 @@ def inpaint(
     mask: "LabelsData",
     *,
     prior: str | Path = "nuclei",
+    method: str = "multi-code",
     quality: str = "balanced",
     seed: int = 0,
     device: str = "auto",
@@ -40,6 +41,8 @@ def inpaint(
         (H, W); pixels that are not 0 are damaged.
     prior : str or Path
         Name of an installed prior, or a file.
+    method : str
+        What is searched for: one of `inversion.config.METHODS`, described in docs/method.md.
     quality : {"fast", "balanced", "best"}
         How much time to spend.
     seed : int
@@ -66,7 +69,7 @@ def inpaint(
     """
     return _done(
         "inpaint", image, prior, mask=mask, damage=damage, quality=quality, seed=seed,
-        device=device, zoom=zoom, pick=pick,
+        device=device, zoom=zoom, method=method, pick=pick,
     )  # fmt: skip
 
 
@@ -75,6 +78,7 @@ def colorize(
     *,
     prior: str | Path = "histology",
     proposals: int = 1,
+    method: str = "multi-code",
     quality: str = "balanced",
     seed: int = 0,
     device: str = "auto",
@@ -93,7 +97,7 @@ def colorize(
         Name of an installed prior of RGB images, or a file.
     proposals : int
         How many results to choose from, 1 .. 100, of this seed and those after it.
-    quality, seed, device, zoom, pick
+    method, quality, seed, device, zoom, pick
         As for `inpaint`.
 
     Returns
@@ -110,7 +114,7 @@ def colorize(
     options = {"proposals": proposals}
     return _done(
         "colorize", image, prior, options=options, quality=quality, seed=seed, device=device,
-        zoom=zoom, pick=pick,
+        zoom=zoom, method=method, pick=pick,
     )  # fmt: skip
 
 
@@ -125,6 +129,7 @@ def denoise(
     read_noise: float | None = None,
     mask: "LabelsData | None" = None,
     find_bad: bool = False,
+    method: str = "multi-code",
     quality: str = "balanced",
     seed: int = 0,
     device: str = "auto",
@@ -149,7 +154,7 @@ def denoise(
         (H, W); pixels that are not 0 are bad, and are filled.
     find_bad : bool
         Find further bad pixels, see `find_bad_pixels`.
-    quality, seed, device, zoom, pick
+    method, quality, seed, device, zoom, pick
         As for `inpaint`.
 
     Returns
@@ -168,7 +173,7 @@ def denoise(
     }  # fmt: skip
     return _done(
         "denoise", image, prior, mask=mask, options=options, quality=quality, seed=seed,
-        device=device, zoom=zoom, pick=pick,
+        device=device, zoom=zoom, method=method, pick=pick,
     )  # fmt: skip
 
 
@@ -176,6 +181,7 @@ def invert(
     image: "ImageData",
     *,
     prior: str | Path = "nuclei",
+    method: str = "multi-code",
     quality: str = "balanced",
     seed: int = 0,
     device: str = "auto",
@@ -190,7 +196,7 @@ def invert(
         (H, W) or (H, W, 3), at least 16x16 pixels, any integer or float type, any range.
     prior : str or Path
         Name of an installed prior, or a file.
-    quality, seed, device, zoom, pick
+    method, quality, seed, device, zoom, pick
         As for `inpaint`.
 
     Returns
@@ -204,8 +210,9 @@ def invert(
         If an input cannot be used or the computation fails.
     """
     return _done(
-        "invert", image, prior, quality=quality, seed=seed, device=device, zoom=zoom, pick=pick
-    )
+        "invert", image, prior, method=method, quality=quality, seed=seed, device=device,
+        zoom=zoom, pick=pick,
+    )  # fmt: skip
 
 
 def super_resolve(
@@ -215,6 +222,7 @@ def super_resolve(
     factor: int = 4,
     kernel: Kernel = "binning",
     sigma: float = 1.0,
+    method: str = "multi-code",
     quality: str = "balanced",
     seed: int = 0,
     device: str = "auto",
@@ -237,7 +245,7 @@ def super_resolve(
         program, or a microscope's blur and camera pixels.
     sigma : float
         Standard deviation of that blur in pixels of the result, above 0 .. 64.
-    quality, seed, device, pick
+    method, quality, seed, device, pick
         As for `inpaint`.
 
     Returns
@@ -254,10 +262,13 @@ def super_resolve(
     options = {"factor": factor, "kernel": kernel, "sigma": sigma}
     return _done(
         "super_resolve", image, prior, options=options, quality=quality, seed=seed, device=device,
-        pick=pick,
+        method=method, pick=pick,
     )  # fmt: skip
 
 
-def _done(task: str, image: "ImageData", prior: str | Path, **more: Any) -> "ImageData":
+def _done(
+    task: str, image: "ImageData", prior: str | Path, *, method: str, **more: Any
+) -> "ImageData":
     """Open a task, carry it out and return its picture."""
-    return restored(open_run(task, image, load_prior(find_prior(str(prior))), **more)).image
+    loaded = load_prior(find_prior(str(prior)))
+    return restored(open_run(task, image, loaded, overrides={"method": method}, **more)).image

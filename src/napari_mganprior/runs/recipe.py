@@ -173,6 +173,10 @@ def in_words(recipe: Mapping[str, Any]) -> str:
             chance,
             f"{config.get('n_restarts')} searches of {config.get('n_codes')} codes, at most "
             f"{config.get('n_steps')} evaluations each, {config.get('precision')}",
+            f"method {config['method']}" if config.get("method") else "",
+            f"{config['tune_steps']} of a copy of the generator"
+            if config.get("tune_steps")
+            else "",
         ),
         _line("Options", _pairs_in_words(task_state(recipe).get("options"))),
         _line("In place of the quality's", _pairs_in_words(recipe.get("overrides"))),
