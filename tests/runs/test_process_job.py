@@ -51,7 +51,7 @@ def test_the_real_restoration_is_the_same_in_a_process(prior_folder, monkeypatch
     request = RunRequest(
         image=image, mask=mask if task == "inpaint" else None, prior="tiny16", quality="fast",
         device="cpu", task=task, overrides={"n_steps": 5},
-        options={"factor": 2} if task == "super_resolve" else {},
+        options={"super_resolve": {"factor": 2}, "denoise": {"level": 0.1}}.get(task, {}),
     )  # fmt: skip
     pictures = []
     for process_mode in (False, True):

@@ -206,7 +206,7 @@ def test_proposals_are_a_stack_over_the_image(form, run):
     widget.go_on()
 
 
-def test_codes_are_kept_in_a_file_and_begun_at(form, run, tmp_path):
+def test_codes_are_kept_in_a_file_and_begun_at(form, run, tmp_path, monkeypatch):
     viewer, widget = form("invert")
     assert not widget.save_button.isEnabled()
     run(widget)
@@ -219,8 +219,11 @@ def test_codes_are_kept_in_a_file_and_begun_at(form, run, tmp_path):
     viewer.layers.selection.active = viewer.layers["cells inverted 2"]
     widget.results.load_button.click()
     assert "are loaded, except: codes given" in widget.panel.status.text()
-    widget.save_codes(tmp_path / "no folder" / "codes.npz")
-    assert "no folder" in widget.panel.status.text()
+    messages = []
+    monkeypatch.setattr("napari_mganprior.widgets.form.show_error", messages.append)
+    widget.save_codes(tmp_path / "codes.npz" / "in a file.npz")
+    assert messages == [widget.panel.status.text()]
+    assert messages[0].startswith("Could not write")
 
 
 def wrong(widget, message):

@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # renamed by qtpy
 from qtpy.QtWidgets import QWidget
 
 from napari_mganprior.errors import SettingsError
-from napari_mganprior.inversion.config import QUALITIES
+from napari_mganprior.inversion.config import QUALITIES, overridden, preset
 from napari_mganprior.priors import prior_names
 from napari_mganprior.runs.tasks import ADVANCED, find_task, overrides_in
 from napari_mganprior.widgets.damage import ALL_LABELS
@@ -101,10 +101,11 @@ class TaskFields(QWidget):
         return overrides_in(self.advanced.told())
 
     def fault(self) -> str:
-        """Return what is wrong with what was written into a line; empty if nothing is."""
+        """Return what is wrong with a line, or an advanced setting; empty if nothing is."""
         try:
             self.options.values()
             self.advanced.values()
+            overridden(preset(self.quality.value), self.overrides())
         except SettingsError as error:
             return str(error)
         return ""
