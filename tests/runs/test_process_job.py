@@ -45,8 +45,8 @@ def test_the_real_restoration_is_the_same_in_a_process(prior_folder, monkeypatch
     from napari_mganprior.runs.opening import open_task
 
     monkeypatch.setenv("NAPARI_MGANPRIOR_PRIORS", str(prior_folder))
-    image = np.random.default_rng(0).random((32, 32)).astype(np.float32)
-    mask = np.zeros((32, 32), bool)
+    image = np.random.default_rng(0).random((20, 20)).astype(np.float32)
+    mask = np.zeros((20, 20), bool)
     mask[10:14, 10:14] = True
     request = RunRequest(
         image=image, mask=mask if task == "inpaint" else None, prior="tiny16", quality="fast",

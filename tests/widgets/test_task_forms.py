@@ -33,8 +33,8 @@ def scene(seed=0):
 def form(make_napari_viewer, qtbot):
     """Return a function that opens a task's form over an image, ready to run quickly."""
 
-    def open_form(task, data=None, **place):
-        viewer = make_napari_viewer()
+    def open_form(task, data=None, *, show=False, **place):
+        viewer = make_napari_viewer(show=show)
         viewer.add_image(scene() if data is None else data, name="cells", **place)
         spec = TASKS[task]
         _, widget = viewer.window.add_plugin_dock_widget("napari-mganprior", spec.title)
@@ -325,8 +325,7 @@ def test_a_run_that_fails_is_told_and_nothing_is_added(form, run, monkeypatch):
 @pytest.mark.parametrize("task", TASKS)
 def test_every_form_fits_a_small_screen(form, qtbot, task):
     """At 1366 x 768 nothing is scrolled on any page before Run."""
-    viewer, widget = form(task)
-    viewer.window._qt_window.show()
+    viewer, widget = form(task, show=True)
     viewer.window.resize(1366, 768)
     qtbot.wait(200)
     pages, scroll = widget.fields.pages, widget.fields.parent().parent()

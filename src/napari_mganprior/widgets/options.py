@@ -82,7 +82,7 @@ class OptionFields:
                     field.value = "" if value is None else f"{value:.12g}"
                 elif isinstance(field, CheckBox):
                     field.value = bool(value)
-                elif value is not None or isinstance(field, ComboBox):
+                elif value is not None or isinstance(field, (ComboBox, FileEdit)):
                     field.value = value
             except (ValueError, TypeError):  # of a recipe from somewhere else
                 continue
