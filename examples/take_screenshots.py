@@ -105,14 +105,14 @@ def show_inpaint(camera: Camera, chosen: argparse.Namespace) -> None:
 
 def pictures() -> dict[str, np.ndarray]:
     """Return what the tasks' pictures show: noisy, small, grey, and clean nuclei."""
-    nuclei = load_sample("nuclei_bubble").truth[:160, :160]
+    nuclei = load_sample("nuclei_bubble").truth[:96, :96]
     noise = np.random.default_rng(0).normal(0, 25, nuclei.shape)
-    tissue = skimage.data.immunohistochemistry()[120:248, 200:328]
+    tissue = skimage.data.immunohistochemistry()[120:216, 200:296]
     return {
         "Denoise": np.clip(nuclei + noise, 0, 255).astype(np.uint8),
-        "Super-resolve": nuclei.reshape(40, 4, 40, 4).mean(axis=(1, 3)).astype(np.uint8),
+        "Super-resolve": nuclei.reshape(24, 4, 24, 4).mean(axis=(1, 3)).astype(np.uint8),
         "Colorize": (tissue @ np.array([0.2126, 0.7152, 0.0722])).astype(np.uint8),
-        "Invert": nuclei[:128, :128],
+        "Invert": nuclei[:64, :64],
     }
 
 
@@ -120,7 +120,7 @@ def show_tasks(camera: Camera, chosen: argparse.Namespace) -> None:
     """Take the pictures of the forms of the other tasks."""
     viewer = camera.viewer
     viewer.theme = "dark"
-    told = {"Colorize": {"proposals": 4}, "Super-resolve": {"factor": 4}}
+    told = {"Colorize": {"proposals": 3}, "Super-resolve": {"factor": 4}}
     for title, image in pictures().items():
         viewer.add_image(image, name={"Colorize": "tissue"}.get(title, "nuclei"))
         _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, title)

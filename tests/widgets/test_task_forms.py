@@ -177,6 +177,21 @@ def test_slices_are_denoised(form, run, scope):
     assert "every pixel is an estimate. The noise: level " in widget.panel.status.text()
 
 
+def test_the_noise_is_told_before_and_after_alike(form, run):
+    """Law: what the form says before Run is what the run finds."""
+    viewer, widget = form("denoise")
+    widget.fields.restore({"options": {"noise": "gaussian"}})
+    widget.check()
+    before = widget.panel.status.text()
+    run(widget)
+    level = viewer.layers["cells denoised"].metadata[METADATA_KEY]["noise"]["used"]["level"]
+    assert f"The noise's level (about {level:.3g}) will be measured" in before
+    assert f"The noise: level {level:.4g}" in widget.panel.status.text()
+    viewer.layers["cells"].data = np.full((20, 24), 9, np.uint8)
+    assert widget.check() == ""
+    assert "The noise's level will be measured" in widget._describe(widget.fields.choice())
+
+
 def test_bad_pixels_are_filled_and_marked(form, run):
     viewer, widget = form("denoise")
     widget.fields.restore({"options": {"noise": "gaussian", "level": 4.0}})
