@@ -98,7 +98,7 @@ def _add_pick(parser: argparse.ArgumentParser) -> None:
     for which, told in zip(
         PICKS,
         (
-            "write the mean over the searches, which is nearer to the truth (default)",
+            "write the mean over the searches, in which chance evens out (default)",
             "write of each window the search that explains best what was measured; sharper",
         ),
         strict=True,

@@ -24,7 +24,7 @@ TIPS = {
         "one, add their average"
     ),
     "pick": (
-        "What the result is: the average of all searches, which is nearer to the truth, or the one "
+        "What the result is: the average of all searches, in which chance evens out, or the one "
         "that explains best what was measured, which is sharper"
     ),
     "new": "Add an empty labels layer that fits the image, and paint over the damage in it",
