@@ -69,6 +69,15 @@ def test_a_factor_the_prior_cannot_draw_has_no_time(store):
     assert answer(question, store).windows.total == 0
 
 
+def test_no_time_is_told_for_methods_that_were_not_measured(store, tiny_prior):
+    known(store, tiny_prior.sha256)
+    for overrides in ({"method": "pulse"}, {"tune_steps": 5}):
+        question = Question(
+            mask=None, prior="tiny", task="invert", shape=(20, 20), overrides=overrides
+        )
+        assert set(answer(question, store).seconds.values()) == {None}
+
+
 def test_proposals_and_planes_multiply(store):
     def count(**more):
         return answer(Question(mask=None, prior="tinyrgb", task="colorize", **more), store).windows

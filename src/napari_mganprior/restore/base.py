@@ -193,10 +193,12 @@ class WindowTask(ABC):
             raise ComputeError(
                 "Got no step to keep; wanted at least one. Let the run make a step first."
             )
-        _, spread, drawn = self._surface.picture(*self._unfinished())
+        picture, spread, drawn = self._surface.picture(*self._unfinished())
         unit = (self._values.high - self._values.low) / 2  # user's units for one of ours
-        average = self._whole(AVERAGE)
-        best = average if self._config.n_restarts == 1 else self._whole(BEST)
+        average = best = self._composed(picture, drawn, self._before(AVERAGE))
+        if self._config.n_restarts > 1:
+            picture, *_ = self._surface.picture(*self._unfinished(), which=BEST)
+            best = self._composed(picture, drawn, self._before(BEST))
         image = average if self._pick == AVERAGE else best
         changed, invented = self._changed(drawn)
         deviation = np.where(drawn, spread * unit, 0.0)
@@ -263,10 +265,6 @@ class WindowTask(ABC):
 
     def _rough_picture(self) -> Picture:
         return self._surface.picture(*self._unfinished(), which=self._pick)
-
-    def _whole(self, which: str) -> NDArray[Any]:
-        picture, _, drawn = self._surface.picture(*self._unfinished(), which=which)
-        return self._composed(picture, drawn, self._before(which))
 
     def _before(self, which: str) -> Restoration | None:
         """Return the earlier restoration, its image being the average or the best."""

@@ -53,6 +53,7 @@ __all__ = [
 # what the tasks make of a quality, as `restore` has it
 _STEPS_OF = {"denoise": 2, "super_resolve": 2, "invert": 2}
 _CODES, _DEEP_FACTOR = 20, 4
+_UNTOLD = {"method", "features", "feature_weight", "tune_steps"}
 _NICE = 10
 _LONGEST = 10.0  # s; what is not measured by then is scaled from what is
 _LONGEST_CASE = 0.8  # s
@@ -136,7 +137,8 @@ def answer(question: Question, store: PaceStore, *, loaded: bool = True) -> Answ
     Returns
     -------
     Answer
-        Without seconds where the run will estimate its zoom: the windows depend on it.
+        Without seconds where the run will estimate its zoom, on which the windows depend, and for
+        methods whose pace is not measured.
 
     Raises
     ------
@@ -145,7 +147,7 @@ def answer(question: Question, store: PaceStore, *, loaded: bool = True) -> Answ
     """
     path = find_prior(question.prior)
     setup = Setup(prior_sha256(path), question.device, question.precision, question.threads)
-    if question.zoom is None:
+    if question.zoom is None or _UNTOLD & question.overrides.keys():
         return Answer(Windows(), setup, dict.fromkeys(QUALITIES))
     resolution = read_header(path).resolution
     if question.mask is None:
