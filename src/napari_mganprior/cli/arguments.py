@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from napari_mganprior import __version__
 from napari_mganprior.inversion.config import QUALITIES
-from napari_mganprior.restore.tasks import ADVANCED, PLANES, TASKS, Option, TaskSpec
+from napari_mganprior.restore.tasks import ADVANCED, PICKS, PLANES, TASKS, Option, TaskSpec
 
 __all__ = ["PROGRAM", "build_parser"]
 
@@ -65,6 +65,7 @@ def _add_task(commands: _Commands, spec: TaskSpec) -> argparse.ArgumentParser:
     _add_engine(parser, spec.prior)
     if spec.zooms:
         _add_zoom(parser)
+    _add_pick(parser)
     advanced = parser.add_argument_group("settings in place of those of the quality")
     for option in ADVANCED:
         _add_option(advanced, option, default=None)
@@ -90,6 +91,22 @@ def _add_option(
         metavar=option.metavar or None,
         help=told,
     )
+
+
+def _add_pick(parser: argparse.ArgumentParser) -> None:
+    pick = parser.add_mutually_exclusive_group()
+    for which, told in zip(
+        PICKS,
+        (
+            "write the mean over the searches, in which chance evens out (default)",
+            "write of each window the search that explains best what was measured; sharper",
+        ),
+        strict=True,
+    ):
+        pick.add_argument(
+            f"--{which}", dest="pick", action="store_const", const=which, default="average",
+            help=told,
+        )  # fmt: skip
 
 
 def _add_damage(parser: argparse.ArgumentParser) -> None:

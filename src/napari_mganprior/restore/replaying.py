@@ -137,6 +137,7 @@ class Replay:
             # of several planes, each has a noise of its own, to be measured again
             options=recorded_options(self._recipe, used=self.same and planes is None),
             damage=self._damage,
+            pick=str(self._recipe.get("pick", "average")),
             start=start,
             **self._options,
         )

@@ -13,6 +13,11 @@ GUIDE = "https://github.com/napari-mganprior/napari-mganprior/blob/main/docs/usi
 
 TOPICS = (
     "inpaint",
+    "denoise",
+    "super-resolve",
+    "colorize",
+    "invert",
+    "advanced",
     "damage",
     "prior",
     "quality",
