@@ -16,6 +16,7 @@ from napari_mganprior.training.pixels import BLANK, CACHE_BYTES, PixelStore
 __all__ = [
     "CropSource",
     "Region",
+    "check_kinds",
     "check_size",
     "check_usable",
     "load_images",
@@ -257,17 +258,28 @@ def check_usable(
             f"least {FEWEST}, or large ones with room for {FEWEST} pieces of "
             f"{2 * resolution}x{2 * resolution} px. Add images, or choose a smaller resolution."
         )
+    check_kinds(store, regions)
+    if all(store.is_blank(region.number) for region in regions):
+        raise TrainingError(
+            f"Got {len(regions)} images that are all blank (one grey value, or nearly so); "
+            "wanted pictures of something. Check how the images were saved."
+        )
+
+
+def check_kinds(store: PixelStore, regions: Sequence[Region]) -> None:
+    """Refuse images with different numbers of channels.
+
+    Raises
+    ------
+    TrainingError
+        If there are several kinds; it names one of each.
+    """
     kinds: dict[int, list[str]] = {}
     for region in regions:
         picture = store.picture(region.number)
         kinds.setdefault(picture.channels, []).append(picture.key)
     if len(kinds) > 1:
         raise TrainingError(_mixed(kinds))
-    if all(store.is_blank(region.number) for region in regions):
-        raise TrainingError(
-            f"Got {len(regions)} images that are all blank (one grey value, or nearly so); "
-            "wanted pictures of something. Check how the images were saved."
-        )
 
 
 def _check_pictures(images: Mapping[str, NDArray[np.generic]]) -> None:

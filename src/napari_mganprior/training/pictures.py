@@ -32,8 +32,12 @@ __all__ = [
 Window = tuple[slice, slice]
 """Rows and columns of a plane."""
 
-Channels = Literal["grey"] | tuple[int, ...] | None
-"""Which channels are used: these, counted from 0, or their brightness, or all of grey and RGB."""
+Channels = Literal["grey", "each"] | tuple[int, ...] | None
+"""Which channels are used.
+
+Some by number, counted from 0; ``"grey"``: the brightness of colours, the mean of other channels;
+``"each"``: every channel as a grey image of its own; None: grey and RGB as they are.
+"""
 
 MOST_PLANES = 20_000  # of one array or file; more are thinned out evenly
 _MOST_CHANNELS = 16  # on a last axis without a name; a longer one is a side of the image
@@ -97,16 +101,16 @@ def check_channels(channels: Channels) -> None:
     Raises
     ------
     SettingsError
-        If it is neither None, ``"grey"`` nor 1 to 4 different numbers from 0 up.
+        If it is neither None, ``"grey"``, ``"each"`` nor 1 to 4 different numbers from 0 up.
     """
-    if channels is None or channels == "grey":
+    if channels in (None, "grey", "each"):
         return
     chosen: Any = channels  # whatever a caller in Python may think of
     numbers = isinstance(chosen, tuple) and all(type(n) is int and n >= 0 for n in chosen)
     if not numbers or not 1 <= len(chosen) <= 4 or len(set(chosen)) < len(chosen):
         raise SettingsError(
-            f"Got channels {channels!r}; wanted 'grey', or 1 to 4 different channels counted from "
-            "0, such as 0 or 0,2. Choose those that one prior should draw together."
+            f"Got channels {channels!r}; wanted 'grey', 'each', or 1 to 4 different channels "
+            "counted from 0, such as 0 or 0,2. Choose those that one prior should draw together."
         )
 
 
@@ -131,8 +135,8 @@ def array_pictures(
         A letter an axis, Y and X among them; C is channels, S colours. Empty if not known.
     rgb : bool, optional
         Whether the last axis holds colours, where somebody knows; used without ``axes``.
-    channels : "grey" or tuple of int, optional
-        Which channels to use.
+    channels : "grey", "each" or tuple of int, optional
+        Which channels to use; see `Channels`.
     windowed : bool
         Whether reading a part of a plane costs less than reading all of it.
 
@@ -159,6 +163,8 @@ def array_pictures(
         if shape[where["C"]] > 1:
             raise UnusableImageError(f"both channels and colours (axes {axes})")
         del where["C"]  # one channel of colours: the colours count
+    if channels == "each":  # then they count planes, as time and depth do
+        where = {letter: axis for letter, axis in where.items() if letter in "YX"}
     channel_axis = where.get("S", where.get("C"))
     stored = 1 if channel_axis is None else shape[channel_axis]
     picked = _pick(name, stored, channels, colours="S" in where)
@@ -219,8 +225,8 @@ def _pick(name: str, stored: int, channels: Channels, *, colours: bool) -> tuple
         return (0, 1, 2)
     raise TrainingError(
         f"Got {stored} channels in {name}, and nobody said which; wanted a choice. Choose one "
-        "(channels=0), up to four that one prior should draw together (channels=0,1), or their "
-        "mean (channels=grey)."
+        "(channels=0), up to four that one prior should draw together (channels=0,1), their mean "
+        "(channels=grey), or every one as an image of its own (channels=each)."
     )
 
 
