@@ -279,6 +279,8 @@ def _tiff_pictures(
             label = name if len(series) == 1 else f"{name}:{number}"
             pages = _Pages(one, number, lambda: opened.get(f"tiff {name}", open_tiff), opened.lock)
             pictures += _series_pictures(one, pages, label, channels, path)
+    if not pictures:
+        raise UnusableImageError("a TIFF without images")
     return [replace(picture, file=name) for picture in pictures]
 
 
