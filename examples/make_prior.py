@@ -203,12 +203,16 @@ MAKINGS = {
     ),
     "blood": Making(
         text=BLOOD,
-        config=TrainingConfig(n_images=90_000, image_channels=3, r1_late_after=45_000),
+        config=TrainingConfig(
+            n_images=90_000, image_channels=3, r1_late_after=45_000, augment=False
+        ),
         kept=(400, 540),
     ),
     "satellite": Making(
         text=SATELLITE,
-        config=TrainingConfig(n_images=90_000, image_channels=3, r1_late_after=45_000),
+        config=TrainingConfig(
+            n_images=90_000, image_channels=3, r1_late_after=45_000, augment=False
+        ),
     ),
 }
 
@@ -227,14 +231,8 @@ def at_128(making: Making) -> Making:
         f"`{making.text.name}` in that folder. It is meant for a GPU, and goes on after an "
         "interruption."
     )
-    config = replace(
-        making.config,
-        resolution=128,
-        widths=(192, *making.config.widths),
-        n_images=400_000,
-        r1_gamma=2.0,
-        r1_gamma_late=0.4,
-        r1_late_after=180_000,
+    config = TrainingConfig.for_resolution(
+        128, image_channels=making.config.image_channels, n_images=400_000, bfloat16=True
     )
     return replace(making, text=CardText(**words), config=config)
 
