@@ -12,7 +12,7 @@ from napari_mganprior.cli import main
 from napari_mganprior.cli import train as command
 from napari_mganprior.generators.checkpoint import load_prior, read_card
 from napari_mganprior.priors import prior_names, read_entry
-from napari_mganprior.training import session
+from napari_mganprior.training import encoder, session
 from napari_mganprior.training.heldout import HeldOut
 from napari_mganprior.training.session import open_state
 
@@ -44,6 +44,9 @@ def images(tmp_path) -> Path:
 def train(images: Path, *more: str, n: int = 32) -> int:
     few = ["--images", str(n)] if n else []
     size = ["--resolution", "16", "--device", "cpu"]
+    if "--encoder" not in more:
+        size.append("--no-encoder")
+    more = tuple(word for word in more if word != "--encoder")
     return main(["train", str(images), "--name", "mine", *few, *size, *more])
 
 
@@ -77,6 +80,20 @@ def test_training_ends_with_a_prior_in_every_list(images, priors, capsys):
     skipped = Path("mine-training/skipped.txt").read_text(encoding="utf-8")
     assert "images/broken.tif: " in skipped
     assert "32 crops: distance to held-out crops" in report.err
+
+
+def test_an_encoder_comes_with_it(images, priors, capsys, monkeypatch):
+    """Law: the prior has an encoder, and card, list and report name the same file."""
+    monkeypatch.setattr(command, "_ENCODER_MINUTES", (0.1, 0.1))
+    monkeypatch.setattr(encoder, "_POOL", 64)
+    assert train(images, "--encoder") == 0
+    prior = load_prior(priors / "mine.safetensors")
+    assert prior.encoder is not None
+    assert prior.card.training["encoder"]["images_seen"] > 0
+    report = capsys.readouterr()
+    assert prior.sha256 in report.out
+    assert prior.sha256 in (priors / "mine.md").read_text(encoding="utf-8")
+    assert "Training an encoder" in report.err
 
 
 def test_a_finished_run_is_not_repeated(images, priors, capsys):

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_mganprior.training.card import CardText
     from napari_mganprior.training.config import TrainingConfig
     from napari_mganprior.training.loop import TrainingStep
+    from napari_mganprior.training.ranks import Ranks
     from napari_mganprior.training.sources import Sources
     from napari_mganprior.training.state import TrainingState
 
@@ -29,6 +31,7 @@ __all__ = ["run"]
 _IMAGES = 200_000
 _SAVE_EVERY, _MEASURE_EVERY = 2_000, 10_000  # crops
 _N_CROPS, _N_SEARCHED = 2_000, 20_000  # what the finished prior is measured with
+_ENCODER_SHARE, _ENCODER_MINUTES = 0.1, (0.5, 10.0)  # of the time of the run; bounds
 _RATE_AFTER = 5.0  # seconds of training after which the rate is told
 _SHOWN = 10  # skipped files; all of them stand in a file
 _ENDINGS = ("_grid.png", "_nearest.png", ".md", ".safetensors")  # the prior itself last
@@ -44,10 +47,17 @@ def run(args: argparse.Namespace) -> None:
             f"Got the name {args.name!r}, which one of your priors has already ({installed}); "
             "wanted a new name. Choose another with --name, or allow overwriting (--overwrite)."
         )
-    from napari_mganprior.arrays import choose_device
+    from napari_mganprior.training.launch import joined_ranks
+
+    # torchrun may have started several of us: each trains, the first one speaks and writes
+    with joined_ranks(args.device) as (ranks, device):
+        args.quiet = args.quiet or ranks.rank > 0
+        _run(args, folder, device, ranks)
+
+
+def _run(args: argparse.Namespace, folder: Path, device: "torch.device", ranks: "Ranks") -> None:
     from napari_mganprior.training.config import TrainingConfig
 
-    device = choose_device(args.device)
     sources = _open(args)
     _tell_sources(sources, folder, quiet=args.quiet)
     config = TrainingConfig.for_resolution(
@@ -64,8 +74,9 @@ def run(args: argparse.Namespace) -> None:
                 "while. Leave --keep-now out to start, or name the folder with -o."
             )
     else:
-        _train(args, folder, sources, config, device)
-    _publish(args, folder, sources, device)
+        _train(args, folder, sources, config, device, ranks)
+    if ranks.rank == 0:
+        _publish(args, folder, sources, device)
 
 
 def _open(args: argparse.Namespace) -> "Sources":
@@ -115,6 +126,7 @@ def _train(
     sources: "Sources",
     config: "TrainingConfig",
     device: "torch.device",
+    ranks: "Ranks",
 ) -> None:
     from napari_mganprior.cli.progress import follow
     from napari_mganprior.training.session import run_session, save_state
@@ -130,9 +142,10 @@ def _train(
         save_every=_SAVE_EVERY,
         measure_every=_MEASURE_EVERY,
         saved=lambda state: latest.__setitem__(slice(None), [state]),
+        ranks=ranks,
     )
     told = _Told(quiet=args.quiet)
-    with _asked_to_stop() as asked:
+    with _asked_to_stop(alone=ranks.size == 1) as asked:
         for step in follow(steps, _place, unit="crop", quiet=args.quiet, label="Training"):
             told.step(step)
             if asked.is_set():
@@ -155,7 +168,7 @@ class _Told:
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._first: tuple[float, int] | None = None
-        self._rate_told = False
+        self._steps, self._rate_told = 0, False
 
     def step(self, step: "TrainingStep") -> None:
         if self._quiet:
@@ -165,13 +178,15 @@ class _Told:
             self._first = now, step.images_seen
             if step.images_seen > 1_000:
                 _say(f"Going on from a checkpoint, at {step.images_seen:,} crops.")
+        self._steps += 1
         seconds, seen = now - self._first[0], step.images_seen - self._first[1]
-        if not self._rate_told and seconds >= _RATE_AFTER and seen:
+        # by then a time budget is a number of crops, too
+        if not self._rate_told and seconds >= _RATE_AFTER and self._steps > 5:
             self._rate_told = True
             left = (step.n_images - step.images_seen) * seconds / seen
             _say(
-                f"Measured: {seen / seconds:.3g} crops a second; {step.n_images:,} crops will take "
-                f"about {left / 60:.3g} minutes more."
+                f"Measured: {seen / seconds:.3g} crops a second; up to {step.n_images:,} crops it "
+                f"will take about {left / 60:.3g} minutes more."
             )
         if step.notice:
             _say(step.notice)
@@ -180,10 +195,13 @@ class _Told:
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a wish, so that the step under way ends; the second stops."""
+def _asked_to_stop(*, alone: bool) -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a wish, so that the step under way ends; the second stops.
+
+    Not where other processes would wait for this one.
+    """
     asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    if not alone or threading.current_thread() is not threading.main_thread():
         yield asked
         return
 
@@ -220,11 +238,50 @@ def _publish(
         n_crops=max(16, _N_CROPS * 64**2 // max(64, args.resolution) ** 2),
         n_searched=_N_SEARCHED,
     )
+    if args.encoder:
+        sha256 = _add_encoder(args, folder / args.name, state.seconds, sha256)
     for made in (folder / f"{args.name}{ending}" for ending in _ENDINGS):
         if made.exists():
             write_atomically(user_folder() / made.name, made.read_bytes())
     print(f"{user_folder() / args.name}.safetensors  sha256 {sha256}")
     print(f"Use it with --prior {args.name}, or choose it in napari.")
+
+
+def _add_encoder(args: argparse.Namespace, stem: Path, seconds: float, sha256: str) -> str:
+    """Train an encoder on the prior's own drawings, and name the new hash on its card."""
+    from napari_mganprior.cli.progress import follow
+    from napari_mganprior.generators.checkpoint import add_encoder, load_prior
+    from napari_mganprior.training.encoder import EncoderConfig, EncoderState, train_encoder
+
+    share = _ENCODER_SHARE * seconds / 60
+    minutes = min(max(share, _ENCODER_MINUTES[0]), _ENCODER_MINUTES[1])
+    if not args.quiet:
+        _say(f"Training an encoder on its drawings, about {minutes:.2g} minutes.")
+    path, page = stem.with_name(f"{stem.name}.safetensors"), stem.with_name(f"{stem.name}.md")
+    generator = load_prior(path).generator
+    state = EncoderState(generator, EncoderConfig(seed=args.seed))
+    steps = train_encoder(generator, state, minutes=minutes)
+    shown = follow(
+        steps,
+        lambda step: (step.images_seen, step.n_images, f"loss {step.image_loss:.3f}"),
+        unit="drawing",
+        quiet=args.quiet,
+        label="Encoder",
+    )
+    last = next(iter(deque(shown, maxlen=1)), None)
+    if last is None:  # not even its first drawings were done in the time
+        return sha256
+    trained = {
+        "images_seen": last.images_seen,
+        "minutes": minutes,
+        "image_loss": last.image_loss,
+        "code_loss": last.code_loss,
+        "config": state.config.to_dict(),
+    }
+    renewed = add_encoder(path, path, state.encoder, trained)
+    text = page.read_text(encoding="utf-8").replace(sha256, renewed)
+    write_atomically(page, text.encode())
+    return renewed
 
 
 def _best_state(folder: Path, device: "torch.device") -> "TrainingState":

@@ -73,6 +73,12 @@ def add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "which is slower and changes nothing else (default: %(default)g)",
     )
     parser.add_argument(
+        "--no-encoder",
+        dest="encoder",
+        action="store_false",
+        help="do not train an encoder at the end, which takes a tenth of the time",
+    )
+    parser.add_argument(
         "--keep-now",
         action="store_true",
         help="do not train any further: make the prior of the last checkpoint",
