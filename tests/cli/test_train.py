@@ -163,6 +163,7 @@ def test_an_earlier_state_is_published_if_it_was_closer(images, priors, monkeypa
 def test_a_time_budget(images, priors, capsys, monkeypatch):
     """Law: the crops follow from the minutes, and the rate is told."""
     monkeypatch.setattr(command, "_RATE_AFTER", 0.0)
+    monkeypatch.setattr(command, "_RATE_STEPS", 1)
     assert train(images, "--minutes", "0.03", n=0) == 0
     report = capsys.readouterr().err
     assert "crops a second; " in report

@@ -32,7 +32,7 @@ _IMAGES = 200_000
 _SAVE_EVERY, _MEASURE_EVERY = 2_000, 10_000  # crops
 _N_CROPS, _N_SEARCHED = 2_000, 20_000  # what the finished prior is measured with
 _ENCODER_SHARE, _ENCODER_MINUTES = 0.1, (0.5, 10.0)  # of the time of the run; bounds
-_RATE_AFTER = 5.0  # seconds of training after which the rate is told
+_RATE_AFTER, _RATE_STEPS = 5.0, 5  # seconds and steps of training after which the rate is told
 _SHOWN = 10  # skipped files; all of them stand in a file
 _ENDINGS = ("_grid.png", "_nearest.png", ".md", ".safetensors")  # the prior itself last
 
@@ -181,7 +181,7 @@ class _Told:
         self._steps += 1
         seconds, seen = now - self._first[0], step.images_seen - self._first[1]
         # by then a time budget is a number of crops, too
-        if not self._rate_told and seconds >= _RATE_AFTER and self._steps > 5:
+        if not self._rate_told and seconds >= _RATE_AFTER and self._steps > _RATE_STEPS:
             self._rate_told = True
             left = (step.n_images - step.images_seen) * seconds / seen
             _say(
