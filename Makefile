@@ -23,8 +23,9 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
-	prior-histology bench-inpaint bench-losses bench-newcomer bench-reference bench-tasks bench-training \
-	bench-ui fuzz-imports screenshots samples build wheel-check clean
+	prior-histology prior-blood prior-satellite priors priors-gpu bench-inpaint bench-reference \
+	bench-tasks bench-losses bench-training bench-ui bench-newcomer fuzz-imports screenshots \
+	samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +99,20 @@ prior-nuclei: $(STAMP)  ## train the bundled prior nuclei again (about an hour; 
 
 prior-histology: $(STAMP)  ## the same for the bundled prior histology
 	$(BIN)/python examples/make_prior.py histology $(DATA)/histology $(ARGS)
+
+prior-blood: $(STAMP)  ## the same for the bundled prior blood
+	$(BIN)/python examples/make_prior.py blood $(DATA)/blood $(ARGS)
+
+prior-satellite: $(STAMP)  ## the same for the bundled prior satellite
+	$(BIN)/python examples/make_prior.py satellite $(DATA)/satellite $(ARGS)
+
+priors: prior-nuclei prior-histology prior-blood prior-satellite  ## train all four bundled priors again
+
+priors-gpu: $(STAMP)  ## nuclei, histology and blood at 128 px, into .priors-128; needs DATA and CUDA
+	for name in nuclei histology blood; do \
+		$(BIN)/python examples/make_prior.py $${name}128 $(DATA)/$$name --device cuda \
+			--out .priors-128 $(ARGS) || exit; \
+	done
 
 bench-inpaint: $(STAMP)  ## quality in the hole against single code, reference and biharmonic; needs DATA
 	$(BIN)/python benchmarks/inpaint.py --data $(DATA)/nuclei/test.npz $(ARGS)
