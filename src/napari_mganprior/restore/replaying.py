@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mganprior.damage import DamageConfig, unpack_mask
+from napari_mganprior.editing import Direction
 from napari_mganprior.errors import MaskError, PriorError, SettingsError
 from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.priors import find_prior, list_priors, prior_names
 from napari_mganprior.restore.base import WindowTask
+from napari_mganprior.restore.codes_file import unpack_codes
 from napari_mganprior.restore.colorization import Colorization
 from napari_mganprior.restore.denoising import Denoising
+from napari_mganprior.restore.editing import Editing
 from napari_mganprior.restore.inpainting import Inpainting
 from napari_mganprior.restore.noise import NoiseConfig
 from napari_mganprior.restore.reconstruction import Reconstruction
@@ -179,6 +182,20 @@ class Replay:
         self._refuse_damage()
         return Reconstruction(self._image, self._prior, start=start, **self._options)
 
+    def _editing(self, start: Restoration | None) -> WindowTask:
+        self._refuse_damage()
+        how = self._recipe["edit"]
+        packed = how["codes"] if self.same else None  # codes are those of the recipe's own image
+        return Editing(
+            self._image,
+            self._prior,
+            _recorded_moves(how["moves"]),
+            codes=() if packed is None else unpack_codes(packed, self._prior.sha256),
+            keep_detail=bool(how["keep_detail"]),
+            start=start,
+            **self._options,
+        )
+
     def _refuse_damage(self) -> None:
         if self._mask.any():
             raise MaskError(
@@ -191,6 +208,7 @@ _OPENERS: dict[str, Callable[[Replay, Restoration | None], SeriesInpainting | Wi
     "inpaint": Replay._inpainting,
     "colorize": Replay._colorization,
     "denoise": Replay._denoising,
+    "edit": Replay._editing,
     "invert": Replay._reconstruction,
     "super_resolve": Replay._super_resolution,
 }
@@ -198,6 +216,7 @@ _OWN_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "inpaint": {},
     "colorize": {},
     "denoise": {"noise": ("given", "used")},
+    "edit": {"edit": ("keep_detail", "moves", "codes")},
     "invert": {},
     "super_resolve": {"operator": ("factor", "kernel", "sigma")},
 }
@@ -246,6 +265,17 @@ def replay(
     for _ in run:
         pass
     return run.result()
+
+
+def _recorded_moves(moves: Any) -> list[tuple[Direction, float]]:
+    """Read the moves of an edit."""
+    try:
+        return [(Direction.from_dict(move["direction"]), move["strength"]) for move in moves]
+    except (KeyError, TypeError, IndexError) as error:
+        raise SettingsError(
+            f"Got an edit whose moves cannot be read ({error!r}); wanted what napari-mganprior "
+            "writes there. Copy the whole recipe again."
+        ) from error
 
 
 def recipe_mask(recipe: Mapping[str, Any], dimensions: tuple[int, ...]) -> NDArray[np.bool_]:

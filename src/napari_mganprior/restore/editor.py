@@ -1,0 +1,411 @@
+"""A picture whose codes are known, drawn anew from moved codes as often as one likes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from napari_mganprior.arrays import ValueMap, choose_device, network_dtype
+from napari_mganprior.canvas import Sheet
+from napari_mganprior.checks import check_image, check_prior, check_zoom
+from napari_mganprior.editing import Direction, between, match, move
+from napari_mganprior.errors import ImageError, PriorError, SettingsError
+from napari_mganprior.generators.base import SplitGenerator
+from napari_mganprior.generators.checkpoint import LoadedPrior
+from napari_mganprior.inversion.codes import Codes, compose
+from napari_mganprior.restore.base import to_pixels
+from napari_mganprior.restore.result import WindowCodes
+
+__all__ = ["Editor", "Moves", "check_codes"]
+
+Moves = Iterable[tuple[Direction, float]]
+_AT_ONCE = 200  # codes drawn in one batch, which bounds memory
+_MOST_STEPS = 1000
+
+
+class Editor:
+    """A picture and the codes it was found to have.
+
+    Of several searches of a window the one whose drawing is nearest to the picture is moved.
+
+    Parameters
+    ----------
+    image : array
+        (H, W) or (H, W, 3), the picture that was inverted.
+    codes : sequence of WindowCodes
+        Of its inversion; windows that are missing stay as they are.
+    prior : LoadedPrior
+        That they are codes of.
+    zoom : float
+        The pixel-size factor of the inversion.
+    device : str
+        As for `Inpainting`.
+    precision : {"auto", "float32", "bfloat16"}
+        Numbers the networks compute in.
+
+    Attributes
+    ----------
+    codes : tuple of WindowCodes
+        Those that are moved, one search a window.
+    error : float
+        Mean squared error of their drawing, generator's range (2).
+
+    Raises
+    ------
+    ImageError, PriorError, SettingsError, DeviceError
+        If the codes are not those of this image, prior and zoom.
+    """
+
+    def __init__(
+        self,
+        image: ArrayLike,
+        codes: Sequence[WindowCodes],
+        prior: LoadedPrior,
+        *,
+        zoom: float = 1.0,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> None:
+        self.image = np.array(image, copy=True)
+        check_image(self.image)
+        check_prior(prior, self.image)
+        check_zoom(zoom, self.image.shape)
+        check_codes(codes, prior)
+        self.prior, self.zoom = prior, float(zoom)
+        self._device = choose_device(device)
+        self._dtype = network_dtype(precision, self._device)
+        self._layer, space = codes[0].layer, codes[0].code_space
+        self._generator = prior.generator.to(self._device).in_space(space)
+        normalisation = prior.card.pixel_normalisation
+        self._values = ValueMap.from_percentiles(
+            self.image, low=normalisation["low"], high=normalisation["high"]
+        )
+        self._sheet = Sheet(
+            self._values.encode(self.image),
+            np.ones(self.image.shape[:2]),
+            size=prior.generator.resolution,
+            zoom=self.zoom,
+        )
+        by_place = {(c.top, c.left): c for c in codes}
+        plan = self._sheet.plan.windows
+        self._windows = [w for w in plan if (w.top, w.left) in by_place]
+        if len(self._windows) != len(codes):
+            raise ImageError(
+                f"Got codes of {len(codes)} windows, of which {len(self._windows)} are windows of "
+                f"this image of {self.image.shape[0]}x{self.image.shape[1]} pixels at the zoom "
+                f"{self.zoom:g}; wanted codes of this image. Choose the image and the zoom that "
+                "were inverted, or invert this image."
+            )
+        ordered = [by_place[w.top, w.left] for w in self._windows]
+        self._all = [_tensors(c, self._device) for c in ordered]
+        self._best = self._nearest()
+        self.codes = tuple(_only(c, best) for c, best in zip(ordered, self._best, strict=True))
+        self._moving = _joined([_rows(c, n, 1) for c, n in zip(self._all, self._best, strict=True)])
+        self._base = self._shown(list(self._drawing(self._generator, self._moving)))
+
+    @property
+    def n_windows(self) -> int:
+        """How many windows are drawn."""
+        return len(self._windows)
+
+    @property
+    def unmoved(self) -> NDArray[np.float64]:
+        """What the codes draw as they were found, in the image's units."""
+        return self._values.decode(self._base[0])
+
+    def draw(self, moves: Moves = (), *, keep_detail: bool = True) -> NDArray[Any]:
+        """Draw the picture from moved codes.
+
+        Parameters
+        ----------
+        moves : iterable of (Direction, float)
+            Directions and strengths.
+        keep_detail : bool
+            Add to the image what the move changes in the drawing, so that what the prior cannot
+            draw stays; else the drawing itself.
+
+        Returns
+        -------
+        array
+            Of the image's shape and dtype; with the strengths 0 and the detail kept the image.
+
+        Raises
+        ------
+        DirectionError, SettingsError
+            If a direction does not belong to these codes, or a strength is out of range.
+        """
+        *_, picture = self.drawing(moves, keep_detail=keep_detail)
+        assert picture is not None  # the last is
+        return picture
+
+    def drawing(
+        self, moves: Moves = (), *, keep_detail: bool = True
+    ) -> Iterator[NDArray[Any] | None]:
+        """Draw as `draw` does, a few windows at a time; may be abandoned after any.
+
+        Yields
+        ------
+        None or array
+            None after some windows, the picture at the end.
+        """
+        with torch.inference_mode():
+            generator, codes = move(self._generator, self._moving, moves)
+        parts = []
+        for part in self._drawing(generator, codes):
+            parts.append(part)
+            yield None
+        yield self._composed(*self._shown(parts), keep_detail=keep_detail)
+
+    def tile(self, moves: Moves = (), window: int | None = None) -> NDArray[Any]:
+        """Draw one window from moved codes, without its detail: a thumbnail.
+
+        Parameters
+        ----------
+        moves : iterable of (Direction, float)
+            Directions and strengths.
+        window : int, optional
+            Its number; the middle one if left out.
+
+        Returns
+        -------
+        array of float32
+            (size, size) or (size, size, 3), 0 .. 1.
+        """
+        number = self.n_windows // 2 if window is None else window
+        with torch.inference_mode():
+            generator, codes = move(self._generator, _rows(self._moving, number, 1), moves)
+            drawn = self._draw(generator, codes)[0].movedim(0, -1)
+        picture = np.clip((drawn.cpu().numpy() + 1) / 2, 0, 1)
+        return picture[..., 0] if self.image.ndim == 2 else picture
+
+    def spread(self, moves: Moves = ()) -> NDArray[np.float32]:
+        """Say how far the searches disagree about the moved picture.
+
+        Returns
+        -------
+        array of float32
+            Standard deviation over searches, (H, W), in the image's units.
+        """
+        moves = list(moves)
+        self._sheet.erase()
+        for window, codes in zip(self._windows, self._all, strict=True):
+            with torch.inference_mode():
+                drawn = self._draw(*move(self._generator, codes, moves))
+            self._sheet.fill(window, _pictures(drawn))
+        return self._sheet.picture()[1] * np.float32((self._values.high - self._values.low) / 2)
+
+    def path_to(
+        self, other: "Editor", n: int, *, keep_detail: bool = True
+    ) -> Iterator[NDArray[Any]]:
+        """Draw the way from this picture to another one.
+
+        Parameters
+        ----------
+        other : Editor
+            Of a picture of the same shape, prior, cut and number of codes.
+        n : int
+            How many pictures, both ends included, 2 .. 1000.
+        keep_detail : bool
+            Mix into the drawing what it lacks of both pictures, so that the ends are the pictures.
+
+        Yields
+        ------
+        array
+            Of this image's shape and dtype, n of them.
+
+        Raises
+        ------
+        ImageError, PriorError, SettingsError
+            If the pictures do not go together.
+        """
+        theirs = self._matched(other)
+        if int(n) != n or not 2 <= n <= _MOST_STEPS:
+            raise SettingsError(
+                f"Got {n} pictures for a path; wanted 2 to {_MOST_STEPS}. Choose 9, say."
+            )
+        for share in np.linspace(0, 1, n):
+            with torch.inference_mode():
+                codes = between(self._generator, self._moving, theirs, float(share))
+            picture, drawn = self._shown(list(self._drawing(self._generator, codes)))
+            ends = ((self, 1 - share), (other, share))
+            # each picture has its own black and white
+            values = sum(w * e._values.decode(picture) for e, w in ends)
+            if keep_detail:
+                values = values + sum(w * (e.image - e.unmoved) for e, w in ends)
+            outside = sum(w * e.image.astype(np.float64) for e, w in ends)
+            covered = drawn if self.image.ndim == 2 else drawn[..., None]
+            yield to_pixels(np.where(covered, values, outside), self.image.dtype)
+
+    def _matched(self, other: "Editor") -> Codes:
+        if self.prior.sha256 != other.prior.sha256:
+            raise PriorError(
+                "Got pictures inverted with two priors; wanted one. Invert both with the same."
+            )
+        ours, theirs = (
+            (e.image.shape, e.image.dtype, [(w.top, w.left) for w in e._windows])
+            for e in (self, other)
+        )
+        if ours != theirs:
+            raise ImageError(
+                f"Got pictures of {self.image.shape}, {self.image.dtype} in {self.n_windows} "
+                f"windows and {other.image.shape}, {other.image.dtype} in {other.n_windows}; "
+                "wanted two alike. Crop one to the size of the other and invert it with the same "
+                "zoom."
+            )
+        spaces = [(e._layer, e._generator.code_space) for e in (self, other)]
+        if spaces[0] != spaces[1] or self._moving.z.shape != other._moving.z.shape:
+            raise SettingsError(
+                f"Got codes of {self._moving.z.shape[1]} at the cut {self._layer} and of "
+                f"{other._moving.z.shape[1]} at the cut {other._layer}; wanted the same. Invert "
+                "both with the same settings."
+            )
+        with torch.inference_mode():
+            return match(self._generator, self._moving, other._moving, self._layer)
+
+    def _nearest(self) -> list[int]:
+        """Choose the search whose drawing is nearest, window by window."""
+        best, errors = [], []
+        for window, codes in zip(self._windows, self._all, strict=True):
+            with torch.inference_mode():
+                drawn = _pictures(self._draw(self._generator, codes))
+            error = ((drawn - self._sheet.read(window)[0]) ** 2).mean(axis=(1, 2, 3))
+            best.append(int(error.argmin()))
+            errors.append(float(error.min()))
+        self.error = float(np.mean(errors))
+        return best
+
+    def _drawing(
+        self, generator: SplitGenerator, codes: Codes
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Draw some windows at a time: the number of the first, and their pictures."""
+        step = max(1, _AT_ONCE // codes.z.shape[1])
+        for begin in range(0, self.n_windows, step):
+            with torch.inference_mode():
+                drawn = self._draw(generator, _rows(codes, begin, step))
+            yield begin, _pictures(drawn)
+
+    def _draw(self, generator: SplitGenerator, codes: Codes) -> Tensor:
+        fewer = self._dtype == torch.bfloat16
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=fewer):
+            return compose(generator, codes, self._layer).float()
+
+    def _shown(
+        self, parts: Sequence[tuple[int, NDArray[np.float32]]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Blend the pictures of all windows; also where there are any."""
+        self._sheet.erase()
+        for begin, drawn in parts:
+            for number, picture in enumerate(drawn, start=begin):
+                self._sheet.fill(self._windows[number], picture[None])
+        picture, _, covered = self._sheet.picture()
+        return picture, covered
+
+    def _composed(
+        self,
+        picture: NDArray[np.float32],
+        drawn: NDArray[np.bool_],
+        *,
+        keep_detail: bool,
+    ) -> NDArray[Any]:
+        image = self.image
+        seen = drawn if image.ndim == 2 else drawn[..., None]
+        if keep_detail:
+            scale = (self._values.high - self._values.low) / 2
+            change = (picture.astype(np.float64) - self._base[0]) * scale
+            # adding 0 to a whole number of 64 bits would already round it
+            touched = seen & (change != 0)
+            edited = to_pixels(image + change, image.dtype)
+        else:
+            touched = np.broadcast_to(seen, image.shape)
+            edited = to_pixels(self._values.decode(picture), image.dtype)
+        return np.where(touched, edited, image)
+
+
+def check_codes(codes: Sequence[WindowCodes], prior: LoadedPrior) -> None:
+    """Check that codes can be those of a prior, and belong to one picture.
+
+    Raises
+    ------
+    PriorError
+        If they are of other lengths than the prior's.
+    SettingsError
+        If there are none, or those of several pictures.
+    """
+    if not codes:
+        raise SettingsError("Got no codes to move; wanted those of an inversion. Invert first.")
+    if len(
+        {(c.layer, c.code_space, c.z.shape[1], c.beta is None, c.noise is None) for c in codes}
+    ) != 1 or len({(c.top, c.left) for c in codes}) != len(codes):
+        raise SettingsError(
+            "Got codes of several pictures or of several cuts; wanted those of one picture, "
+            "inverted as a whole. Invert it, one plane at a time."
+        )  # fmt: skip
+    first, generator = codes[0], prior.generator
+    fits = 0 <= first.layer <= generator.n_layers and first.code_space in generator.code_spaces
+    wanted: tuple[int, ...] = ()
+    if fits:
+        there = generator.in_space(first.code_space)
+        wanted = (
+            there.code_dim, there.feature_shape(first.layer)[0], there.n_mixed(first.layer),
+        )  # fmt: skip
+    for part in codes:
+        mixed = 0 if part.beta is None else part.beta.shape[2]
+        got = (part.z.shape[2], part.alpha.shape[2], mixed)
+        if not fits or got != wanted:
+            raise PriorError(
+                f"Got codes of {part.z.shape[2]} numbers in {part.code_space} at the cut "
+                f"{part.layer} for the prior {prior.card.name!r}, whose codes have "
+                f"{generator.code_dim} in {generator.code_space} and cuts 0 to "
+                f"{generator.n_layers}; wanted codes of this prior. Choose the prior they were "
+                "found with, or invert again."
+            )
+
+
+def _tensors(codes: WindowCodes, device: torch.device) -> Codes:
+    """Turn the searches of a window into a batch."""
+
+    def there(part: NDArray[np.float32] | None) -> Tensor | None:
+        return None if part is None else torch.from_numpy(np.array(part)).to(device)
+
+    z, alpha = there(codes.z), there(codes.alpha)
+    assert z is not None
+    assert alpha is not None
+    return Codes(z, alpha, there(codes.beta), there(codes.noise))
+
+
+def _only(codes: WindowCodes, number: int) -> WindowCodes:
+    """Keep one search."""
+
+    def one(part: NDArray[np.float32] | None) -> Any:
+        return None if part is None else part[number : number + 1]
+
+    return replace(
+        codes, z=one(codes.z), alpha=one(codes.alpha), beta=one(codes.beta), noise=one(codes.noise)
+    )
+
+
+def _rows(codes: Codes, begin: int, n: int) -> Codes:
+    """Take some samples."""
+    return codes.each(lambda part: part[begin : begin + n])
+
+
+def _joined(samples: Sequence[Codes]) -> Codes:
+    """Put samples into one batch."""
+    first = samples[0]
+    return Codes(
+        torch.cat([c.z for c in samples]),
+        torch.cat([c.alpha for c in samples]),
+        None if first.beta is None else torch.cat([c.beta for c in samples if c.beta is not None]),
+        None
+        if first.noise is None
+        else torch.cat([c.noise for c in samples if c.noise is not None]),
+    )
+
+
+def _pictures(drawn: Tensor) -> NDArray[np.float32]:
+    """Turn images (B, C, H, W) into (B, H, W, C)."""
+    return np.moveaxis(drawn.to("cpu", torch.float32).numpy(), 1, -1)
