@@ -305,3 +305,31 @@ def test_groups_are_checked_before_anything_is_inverted(tiny16_prior_path):
         learn_from_images([one], [one, one], prior=tiny16_prior_path)
     with pytest.raises(DirectionError, match="Got 0 examples in the group 'like those'"):
         learn_from_images([one, one], [], prior=tiny16_prior_path)
+
+
+@pytest.mark.parametrize("method", ["single-code", "multi-cut", "layer-by-layer", "pulse"])
+def test_codes_of_every_method_can_be_moved(scene, tiny_prior, quick, method, tmp_path):
+    """Law: also those composed at shallower cuts, and back from a file; a way has its ends."""
+    image = scene[:32, :32]
+    config = replace(quick, method=method, n_codes=4)
+    first, second = (
+        result_of(Reconstruction(x, tiny_prior, config=config, device="cpu"))
+        for x in (image, np.ascontiguousarray(image[::-1]))
+    )
+    save_codes(tmp_path / "codes.npz", first.codes, tiny_prior.sha256)
+    editor, other = (
+        Editor(x, codes, tiny_prior, device="cpu", precision="float32")
+        for x, codes in ((image, load_codes(tmp_path / "codes.npz")), (image[::-1], second.codes))
+    )
+    direction = known_directions(tiny_prior)[0]
+    assert np.array_equal(editor.draw([(direction, 0.0)]), image)
+    assert np.abs(editor.draw([(direction, 4.0)]).astype(float) - image).max() > 1
+    way = list(editor.path_to(other, 3))
+    assert np.array_equal(way[0], image)
+    assert np.array_equal(way[2], image[::-1])
+
+
+def test_a_picture_without_codes_is_refused(scene, inverted, tiny_prior):
+    empty = [replace(c, z=c.z[:, :0], alpha=c.alpha[:, :0]) for c in inverted.codes]
+    with pytest.raises(SettingsError, match="Got a picture inverted by the method 'multi-code', w"):
+        Editor(scene, empty, tiny_prior)

@@ -101,7 +101,7 @@ def _learn(args: argparse.Namespace, groups: list[list[Any]]) -> "Direction | No
 def _edit(
     args: argparse.Namespace, image: ImageFile, prior: "LoadedPrior", learnt: "Direction | None"
 ) -> None:
-    from napari_mganprior.cli.restoring import engine, finished
+    from napari_mganprior.cli.restoring import finished
     from napari_mganprior.restore import Editing, load_codes
 
     task = Editing(
@@ -111,7 +111,9 @@ def _edit(
         codes=() if args.codes is None else load_codes(args.codes, prior.sha256),
         keep_detail=not args.drawing,
         zoom=args.zoom,
-        **engine(args),
+        quality=args.quality,
+        seed=args.seed,
+        device=args.device,
     )
     restoration = finished(task, args)
     if args.strip is not None:

@@ -58,13 +58,13 @@ def move(generator: SplitGenerator, codes: Codes, moves: Moves) -> tuple[SplitGe
         check_direction(generator, direction)
     codes = normalised(generator, codes)
     if "z" in shifts:
-        codes = replace(codes, z=codes.z + shifts["z"])
+        codes = _shifted(codes, shifts["z"])
     if "w" in shifts:
         generator, codes = to_direction_space(generator, codes)
         step = shifts["w"]
         if generator.code_space == "w+":
             step = step.repeat(codes.z.shape[2] // len(step))
-        codes = replace(codes, z=codes.z + step)
+        codes = _shifted(codes, step)
     return generator, codes
 
 
@@ -75,10 +75,20 @@ def to_direction_space(generator: SplitGenerator, codes: Codes) -> tuple[SplitGe
     """
     if not isinstance(generator, StyleGenerator) or generator.code_space != "z":
         return generator, codes
-    codes = normalised(generator, codes)
+    return generator.in_space("w"), _styles(generator, normalised(generator, codes))
+
+
+def _styles(generator: StyleGenerator, codes: Codes) -> Codes:
     batch, n_codes, length = codes.z.shape
     styles = generator.styles_of(codes.z.reshape(batch * n_codes, length))[:, 0]
-    return generator.in_space("w"), replace(codes, z=styles.reshape(batch, n_codes, -1))
+    early = None if codes.early is None else _styles(generator, codes.early)
+    return replace(codes, z=styles.reshape(batch, n_codes, generator.style_dim), early=early)
+
+
+def _shifted(codes: Codes, step: Tensor) -> Codes:
+    """Add a step to every code, those composed at shallower cuts as well."""
+    early = None if codes.early is None else _shifted(codes.early, step)
+    return replace(codes, z=codes.z + step, early=early)
 
 
 def check_direction(generator: SplitGenerator, direction: Direction) -> None:

@@ -35,7 +35,10 @@ def match(generator: SplitGenerator, first: Codes, second: Codes, layer: int) ->
     Codes
         The second ones, reordered picture by picture; they draw the same.
     """
-    ours, theirs = (_given(generator, codes, layer) for codes in (first, second))
+    if first.z.shape[1] == 0:
+        ours, theirs = first.z, second.z  # all codes are composed at a shallower cut
+    else:
+        ours, theirs = (_given(generator, codes, layer) for codes in (first, second))
     orders = []
     for one, other in zip(ours, theirs, strict=True):
         cost = torch.cdist(one, other).square().cpu().numpy()
@@ -45,8 +48,20 @@ def match(generator: SplitGenerator, first: Codes, second: Codes, layer: int) ->
     def reordered(part: Tensor) -> Tensor:
         return part.gather(1, order[..., None].expand(-1, -1, part.shape[2]))
 
-    beta = None if second.beta is None else reordered(second.beta)
-    return replace(second, z=reordered(second.z), alpha=reordered(second.alpha), beta=beta)
+    def rows(part: Tensor) -> Tensor:  # a last row may belong to what shallower codes drew
+        n = order.shape[1]
+        return torch.cat([reordered(part[:, :n]), part[:, n:]], dim=1)
+
+    early = second.early
+    if first.early is not None and early is not None:
+        early = match(generator, first.early, early, second.early_layer)
+    return replace(
+        second,
+        z=reordered(second.z),
+        alpha=rows(second.alpha),
+        beta=None if second.beta is None else rows(second.beta),
+        early=early,
+    )
 
 
 def between(generator: SplitGenerator, first: Codes, second: Codes, share: float) -> Codes:
@@ -62,17 +77,33 @@ def between(generator: SplitGenerator, first: Codes, second: Codes, share: float
         0 is the first, 1 the second.
     """
     first, second = (normalised(generator, codes) for codes in (first, second))
+    return _between(generator, first, second, share)
+
+
+def _between(generator: SplitGenerator, first: Codes, second: Codes, share: float) -> Codes:
     z = (
         _turned(first.z, second.z, share)
         if generator.code_space == "z"
         else torch.lerp(first.z, second.z, share)
     )
-    beta = noise = None
-    if first.beta is not None and second.beta is not None:
-        beta = torch.lerp(first.beta, second.beta, share)
+
+    def mixed(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+        return None if one is None or other is None else torch.lerp(one, other, share)
+
+    noise = early = None
     if first.noise is not None and second.noise is not None:
         noise = _turned(first.noise, second.noise, share)
-    return Codes(z, torch.lerp(first.alpha, second.alpha, share), beta, noise)
+    if first.early is not None and second.early is not None:
+        early = _between(generator, first.early, second.early, share)
+    return replace(
+        first,
+        z=z,
+        alpha=torch.lerp(first.alpha, second.alpha, share),
+        beta=mixed(first.beta, second.beta),
+        noise=noise,
+        offset=mixed(first.offset, second.offset),
+        early=early,
+    )
 
 
 def _turned(first: Tensor, second: Tensor, share: float) -> Tensor:
@@ -92,5 +123,6 @@ def _given(generator: SplitGenerator, codes: Codes, layer: int) -> Tensor:
     codes = normalised(generator, codes)
     batch, n_codes, length = codes.z.shape
     maps = generator.head(codes.z.reshape(batch * n_codes, length), layer).map
-    weighted: Tensor = maps.unflatten(0, (batch, n_codes)) * codes.alpha[..., None, None]
+    alpha = codes.alpha[:, :n_codes, :, None, None]
+    weighted: Tensor = maps.unflatten(0, (batch, n_codes)) * alpha
     return weighted.flatten(2).float()

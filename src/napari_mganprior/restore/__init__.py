@@ -1,12 +1,11 @@
 """An image restored: one plane, a series of planes, or a recipe once more.
 
-The names are loaded when first used: what a run returns can be read without torch.
+The names are loaded when first used: what a run returns can be read without torch, and what
+tasks there are without numpy.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from napari_mganprior.restore.result import Restoration, RestoreStep
 
 if TYPE_CHECKING:
     from napari_mganprior.restore.codes_file import load_codes, save_codes
@@ -18,10 +17,12 @@ if TYPE_CHECKING:
     from napari_mganprior.restore.function import colorize, denoise, inpaint, invert, super_resolve
     from napari_mganprior.restore.inpainting import Inpainting
     from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels
+    from napari_mganprior.restore.opening import open_run, restored
     from napari_mganprior.restore.reconstruction import Reconstruction
     from napari_mganprior.restore.replaying import Replay, replay
+    from napari_mganprior.restore.result import Restoration, RestoreStep
     from napari_mganprior.restore.search import search_window
-    from napari_mganprior.restore.series import SeriesInpainting
+    from napari_mganprior.restore.series import Series
     from napari_mganprior.restore.strips import preview_row, preview_strip
     from napari_mganprior.restore.super_resolution import SuperResolution
 
@@ -36,7 +37,7 @@ __all__ = [
     "Replay",
     "Restoration",
     "RestoreStep",
-    "SeriesInpainting",
+    "Series",
     "SuperResolution",
     "colorize",
     "denoise",
@@ -47,9 +48,11 @@ __all__ = [
     "invert",
     "learn_from_images",
     "load_codes",
+    "open_run",
     "preview_row",
     "preview_strip",
     "replay",
+    "restored",
     "save_codes",
     "search_window",
     "super_resolve",
@@ -66,18 +69,22 @@ _WHERE = {
     "edit": "editing_function",
     "interpolate": "editing_function",
     "learn_from_images": "editing_function",
+    "preview_row": "strips",
+    "preview_strip": "strips",
     "find_bad_pixels": "noise",
     "Inpainting": "inpainting",
     "Reconstruction": "reconstruction",
     "Replay": "replaying",
-    "SeriesInpainting": "series",
+    "Restoration": "result",
+    "RestoreStep": "result",
+    "Series": "series",
     "SuperResolution": "super_resolution",
     "inpaint": "function",
     "invert": "function",
     "load_codes": "codes_file",
-    "preview_row": "strips",
-    "preview_strip": "strips",
+    "open_run": "opening",
     "replay": "replaying",
+    "restored": "opening",
     "save_codes": "codes_file",
     "search_window": "search",
     "super_resolve": "function",

@@ -1,6 +1,6 @@
 """Draw a noisy image anew from what a prior knows, and stop where only noise is left to explain."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,7 +48,7 @@ class Denoising(WindowTask):
         (H, W); pixels that are not 0 are bad (dead, hot), and are invented.
     find_bad : bool
         Add to the mask what `find_bad_pixels` finds.
-    quality, config, seed, device, zoom, precision, start
+    quality, config, overrides, seed, device, zoom, precision, start
         As for `Inpainting`; a quality takes twice the evaluations here.
 
     Attributes
@@ -83,6 +83,7 @@ class Denoising(WindowTask):
         find_bad: bool = False,
         quality: str = "balanced",
         config: InversionConfig | None = None,
+        overrides: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: str = "auto",
         zoom: float | None = 1.0,
@@ -99,8 +100,9 @@ class Denoising(WindowTask):
         self._find_bad = find_bad
         self._given = NoiseConfig() if noise is None else noise
         super().__init__(
-            picture, marked, bad, prior, quality=quality, config=config, seed=seed,
-            device=device, zoom=zoom, precision=precision, start=start, extent=DamageConfig(),
+            picture, marked, bad, prior, quality=quality, config=config,
+            overrides=overrides, seed=seed, device=device, zoom=zoom, precision=precision,
+            start=start, extent=DamageConfig(),
         )  # fmt: skip
 
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:

@@ -53,7 +53,7 @@ class Editing(Reconstruction):
     keep_detail : bool
         Add to the image what the moves change in the drawing, so that what the prior cannot draw
         stays; else the drawing itself is the result.
-    quality, config, seed, device, zoom, precision, start
+    quality, config, overrides, seed, device, zoom, precision, start
         As for `Reconstruction`.
 
     Raises
@@ -79,6 +79,7 @@ class Editing(Reconstruction):
         keep_detail: bool = True,
         quality: str = "balanced",
         config: InversionConfig | None = None,
+        overrides: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: str = "auto",
         zoom: float | None = 1.0,
@@ -99,9 +100,10 @@ class Editing(Reconstruction):
             quality, config = "balanced", self._config_of(config, prior)
         self._editor: Editor | None = None
         super().__init__(
-            image, prior, codes=self._fixed, quality=quality, config=config, seed=seed,
+            image, prior, quality=quality, config=config, overrides=overrides, seed=seed,
             device=device, zoom=zoom, precision=precision, start=start,
         )  # fmt: skip
+        self._given = self._fixed
         for direction, _ in self.moves:
             check_direction(prior.generator.in_space(self._config.code_space), direction)
         if self._fixed:  # what is wrong with them is said at the door
@@ -167,15 +169,15 @@ class Editing(Reconstruction):
             preset("balanced", prior.generator.cuts) if config is None else config,
             layer=one.layer,
             fine_layer=one.layer,
-            n_codes=one.z.shape[1],
+            n_codes=max(1, one.z.shape[1]),
+            method=one.method,
             code_space=one.code_space,
             optimise_noise=one.noise is not None,
         )
 
     def _edit_recipe(self, edited: "np.ndarray", editor: Editor) -> dict[str, Any]:
         recipe = self._recipe(edited)
-        size = sum(c.z.size + c.alpha.size for c in editor.codes)
-        size += sum(p.size for c in editor.codes for p in (c.beta, c.noise) if p is not None)
+        size = sum(map(_numbers, editor.codes))
         packed = pack_codes(editor.codes, self._prior.sha256) if size <= _MOST_PACKED else None
         if packed is not None:
             recipe.pop("repeatable", None)
@@ -233,6 +235,13 @@ def _direction(prior: LoadedPrior, which: Which) -> Direction:
             )
         return known_directions(prior, min(max(_USUAL, which), most))[which - 1]
     return read_boundary(which, prior.generator)
+
+
+def _numbers(codes: WindowCodes) -> int:
+    """Count the numbers that codes are made of."""
+    parts = (codes.z, codes.alpha, codes.beta, codes.noise, codes.offset)
+    early = 0 if codes.early is None else _numbers(codes.early)
+    return early + sum(part.size for part in parts if part is not None)
 
 
 def _check_same(given: Restoration, prior: LoadedPrior, image: "np.ndarray") -> None:

@@ -19,6 +19,7 @@ from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.codes import Codes, compose
 from napari_mganprior.restore.base import to_pixels
 from napari_mganprior.restore.result import WindowCodes
+from napari_mganprior.restore.search import tensor_codes
 
 __all__ = ["Editor", "Moves", "check_codes"]
 
@@ -101,7 +102,7 @@ class Editor:
                 "were inverted, or invert this image."
             )
         ordered = [by_place[w.top, w.left] for w in self._windows]
-        self._all = [_tensors(c, self._device) for c in ordered]
+        self._all = [tensor_codes(c, np.arange(len(c.z)), self._device) for c in ordered]
         self._best = self._nearest()
         self.codes = tuple(_only(c, best) for c, best in zip(ordered, self._best, strict=True))
         self._moving = _joined([_rows(c, n, 1) for c, n in zip(self._all, self._best, strict=True)])
@@ -282,7 +283,7 @@ class Editor:
         self, generator: SplitGenerator, codes: Codes
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Draw some windows at a time: the number of the first, and their pictures."""
-        step = max(1, _AT_ONCE // codes.z.shape[1])
+        step = max(1, _AT_ONCE // _count(codes))
         for begin in range(0, self.n_windows, step):
             with torch.inference_mode():
                 drawn = self._draw(generator, _rows(codes, begin, step))
@@ -337,13 +338,17 @@ def check_codes(codes: Sequence[WindowCodes], prior: LoadedPrior) -> None:
     """
     if not codes:
         raise SettingsError("Got no codes to move; wanted those of an inversion. Invert first.")
-    if len(
-        {(c.layer, c.code_space, c.z.shape[1], c.beta is None, c.noise is None) for c in codes}
-    ) != 1 or len({(c.top, c.left) for c in codes}) != len(codes):
+    kinds = {(c.layer, c.code_space, c.method, c.z.shape[1], c.noise is None) for c in codes}
+    if len(kinds) != 1 or len({(c.top, c.left) for c in codes}) != len(codes):
         raise SettingsError(
             "Got codes of several pictures or of several cuts; wanted those of one picture, "
             "inverted as a whole. Invert it, one plane at a time."
         )  # fmt: skip
+    if not all(map(_count, codes)):
+        raise SettingsError(
+            f"Got a picture inverted by the method {codes[0].method!r}, which finds no codes; "
+            "wanted codes to move. Invert it with the method multi-code."
+        )
     first, generator = codes[0], prior.generator
     fits = 0 <= first.layer <= generator.n_layers and first.code_space in generator.code_spaces
     wanted: tuple[int, ...] = ()
@@ -365,27 +370,17 @@ def check_codes(codes: Sequence[WindowCodes], prior: LoadedPrior) -> None:
             )
 
 
-def _tensors(codes: WindowCodes, device: torch.device) -> Codes:
-    """Turn the searches of a window into a batch."""
-
-    def there(part: NDArray[np.float32] | None) -> Tensor | None:
-        return None if part is None else torch.from_numpy(np.array(part)).to(device)
-
-    z, alpha = there(codes.z), there(codes.alpha)
-    assert z is not None
-    assert alpha is not None
-    return Codes(z, alpha, there(codes.beta), there(codes.noise))
-
-
 def _only(codes: WindowCodes, number: int) -> WindowCodes:
     """Keep one search."""
 
     def one(part: NDArray[np.float32] | None) -> Any:
         return None if part is None else part[number : number + 1]
 
+    early = None if codes.early is None else _only(codes.early, number)
     return replace(
-        codes, z=one(codes.z), alpha=one(codes.alpha), beta=one(codes.beta), noise=one(codes.noise)
-    )
+        codes, z=one(codes.z), alpha=one(codes.alpha), beta=one(codes.beta),
+        noise=one(codes.noise), offset=one(codes.offset), early=early,
+    )  # fmt: skip
 
 
 def _rows(codes: Codes, begin: int, n: int) -> Codes:
@@ -395,15 +390,21 @@ def _rows(codes: Codes, begin: int, n: int) -> Codes:
 
 def _joined(samples: Sequence[Codes]) -> Codes:
     """Put samples into one batch."""
-    first = samples[0]
-    return Codes(
-        torch.cat([c.z for c in samples]),
-        torch.cat([c.alpha for c in samples]),
-        None if first.beta is None else torch.cat([c.beta for c in samples if c.beta is not None]),
-        None
-        if first.noise is None
-        else torch.cat([c.noise for c in samples if c.noise is not None]),
-    )
+
+    def both(name: str) -> Any:
+        parts = [getattr(sample, name) for sample in samples]
+        return None if parts[0] is None else torch.cat(parts)
+
+    early = [sample.early for sample in samples if sample.early is not None]
+    return replace(
+        samples[0], z=both("z"), alpha=both("alpha"), beta=both("beta"), noise=both("noise"),
+        offset=both("offset"), early=_joined(early) if early else None,
+    )  # fmt: skip
+
+
+def _count(codes: Codes | WindowCodes) -> int:
+    """Count the codes of a sample, those composed at shallower cuts as well."""
+    return int(codes.z.shape[1]) + (0 if codes.early is None else _count(codes.early))
 
 
 def _pictures(drawn: Tensor) -> NDArray[np.float32]:
