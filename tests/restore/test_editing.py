@@ -27,7 +27,7 @@ from napari_mganprior.errors import (
     SettingsError,
     StorageError,
 )
-from napari_mganprior.restore import preview_row, preview_strip
+from napari_mganprior.restore import preview_row, preview_strip, way_between
 from napari_mganprior.restore.codes_file import pack_codes, unpack_codes
 
 
@@ -76,7 +76,7 @@ def test_every_window_moves_alike(scene, inverted, tiny_prior, editor):
     moves = [(known_directions(tiny_prior)[0], 3.0)]
     tile = editor.tile(moves, window=0)
     picture = editor.draw(moves, keep_detail=False)
-    shown = editor._values.encode(picture[:4, :4])
+    shown = editor.values.encode(picture[:4, :4])
     np.testing.assert_allclose((shown + 1) / 2, tile[:4, :4], atol=0.02)
 
 
@@ -257,11 +257,11 @@ def test_pictures_that_do_not_go_together_have_no_way(
         return Editor(image, result_of(run).codes, prior, device="cpu")
 
     with pytest.raises(PriorError, match="Got pictures inverted with two priors"):
-        next(editor.path_to(opened(scene, tiny16_prior, quick), 3))
+        next(way_between(editor, opened(scene, tiny16_prior, quick), 3))
     with pytest.raises(ImageError, match="wanted two alike"):
-        next(editor.path_to(opened(scene[:36], tiny_prior, quick), 3))
+        next(way_between(editor, opened(scene[:36], tiny_prior, quick), 3))
     with pytest.raises(SettingsError, match="Got codes of 2 at the cut 2 and of 3 at the cut 2"):
-        next(editor.path_to(opened(scene, tiny_prior, replace(quick, n_codes=3)), 3))
+        next(way_between(editor, opened(scene, tiny_prior, replace(quick, n_codes=3)), 3))
 
 
 def test_the_public_function_edits(scene, tiny16_prior_path):
@@ -324,7 +324,7 @@ def test_codes_of_every_method_can_be_moved(scene, tiny_prior, quick, method, tm
     direction = known_directions(tiny_prior)[0]
     assert np.array_equal(editor.draw([(direction, 0.0)]), image)
     assert np.abs(editor.draw([(direction, 4.0)]).astype(float) - image).max() > 1
-    way = list(editor.path_to(other, 3))
+    way = list(way_between(editor, other, 3))
     assert np.array_equal(way[0], image)
     assert np.array_equal(way[2], image[::-1])
 

@@ -11,10 +11,25 @@ from numpy.typing import NDArray
 
 from napari_mganprior.editing.base import Direction
 from napari_mganprior.errors import DirectionError
+from napari_mganprior.inversion.config import InversionConfig
 
-__all__ = ["LEAST_EXAMPLES", "learn_direction"]
+__all__ = ["LEAST_EXAMPLES", "example_config", "learn_direction"]
 
 LEAST_EXAMPLES = 2
+
+
+def example_config(space: str) -> InversionConfig:
+    """Return the settings that examples are inverted with: one code, cut where codes come in.
+
+    Parameters
+    ----------
+    space : str
+        Where codes are moved, `SplitGenerator.direction_space` of the prior.
+    """
+    return InversionConfig(
+        layer=0, fine_layer=0, n_codes=1, n_restarts=2, n_candidates=25, n_steps=40, held_out=0.0,
+        code_space=space,
+    )  # fmt: skip
 
 
 def learn_direction(

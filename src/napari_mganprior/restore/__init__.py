@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_mganprior.restore.editor import Editor
     from napari_mganprior.restore.function import colorize, denoise, inpaint, invert, super_resolve
     from napari_mganprior.restore.inpainting import Inpainting
+    from napari_mganprior.restore.interpolation import way_between
     from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels
     from napari_mganprior.restore.opening import open_run, restored
     from napari_mganprior.restore.reconstruction import Reconstruction
@@ -56,6 +57,7 @@ __all__ = [
     "save_codes",
     "search_window",
     "super_resolve",
+    "way_between",
 ]
 
 _WHERE = {
@@ -88,6 +90,7 @@ _WHERE = {
     "save_codes": "codes_file",
     "search_window": "search",
     "super_resolve": "function",
+    "way_between": "interpolation",
 }
 
 

@@ -24,7 +24,7 @@ from napari_mganprior.restore.editor import Editor, check_codes
 from napari_mganprior.restore.reconstruction import Reconstruction
 from napari_mganprior.restore.result import Restoration, RestoreStep, WindowCodes, sha256_of
 
-__all__ = ["Editing", "checked_moves"]
+__all__ = ["Editing", "check_origin", "checked_moves"]
 
 _USUAL = 8  # directions that are found at the least
 _MOST_PACKED = 500_000  # numbers of codes that a recipe can hold, 2 MB
@@ -90,7 +90,7 @@ class Editing(Reconstruction):
         self._keep_detail = keep_detail
         self._inverted: dict[str, Any] = {}
         if isinstance(codes, Restoration):
-            _check_same(codes, prior, np.asarray(image))
+            check_origin(codes, prior, np.asarray(image))
             self._inverted = codes.recipe
             zoom = codes.recipe.get("zoom", zoom)
             codes = codes.codes
@@ -244,7 +244,14 @@ def _numbers(codes: WindowCodes) -> int:
     return early + sum(part.size for part in parts if part is not None)
 
 
-def _check_same(given: Restoration, prior: LoadedPrior, image: "np.ndarray") -> None:
+def check_origin(given: Restoration, prior: LoadedPrior, image: "np.ndarray") -> None:
+    """Check that codes are those of a prior and an image, as far as their recipe says.
+
+    Raises
+    ------
+    PriorError, ImageError
+        If they are others'.
+    """
     recipe = given.recipe
     theirs = recipe.get("prior", {}).get("sha256", prior.sha256)
     if theirs != prior.sha256:

@@ -9,20 +9,21 @@ from numpy.typing import NDArray
 
 from napari_mganprior.editing import Direction, learn_direction
 from napari_mganprior.editing.finding import unit_along
+from napari_mganprior.editing.groups import LEAST_EXAMPLES, example_config
 from napari_mganprior.errors import ImageError
 from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
-from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.priors import find_prior
 from napari_mganprior.restore.codes_file import load_codes
 from napari_mganprior.restore.editing import Editing, Which
 from napari_mganprior.restore.editor import Editor
+from napari_mganprior.restore.interpolation import way_between
 from napari_mganprior.restore.reconstruction import Reconstruction
 from napari_mganprior.restore.result import Restoration, WindowCodes
 
 if TYPE_CHECKING:
     from napari.types import ImageData
 
-__all__ = ["edit", "example_code", "example_config", "interpolate", "learn_from_images"]
+__all__ = ["edit", "example_code", "interpolate", "learn_from_images", "learned"]
 
 Codes = str | Path | Restoration | Sequence[WindowCodes]
 
@@ -139,7 +140,7 @@ def interpolate(
     start = _inverted(one, loaded, zoom=zoom, **options)
     # both at the same pixel-size factor, so that their windows lie on each other
     end = _inverted(other, loaded, zoom=start.zoom, **options)
-    return np.stack(list(start.path_to(end, n, keep_detail=keep_detail)))
+    return np.stack(list(way_between(start, end, n, keep_detail=keep_detail)))
 
 
 def learn_from_images(
@@ -182,15 +183,19 @@ def learn_from_images(
     """
     loaded = load_prior(find_prior(str(prior)))
     groups: list[NDArray[np.float32]] = []
-    for group, other in ((like, unlike), (unlike, like)):
-        if len(group) < 2:
-            first, second = (like, unlike) if group is like else (other, group)
-            learn_direction(np.zeros((len(first), 1)), np.zeros((len(second), 1)))
+    if min(len(like), len(unlike)) < LEAST_EXAMPLES:  # refused, before hours of work
+        learn_direction(np.zeros((len(like), 1)), np.zeros((len(unlike), 1)))
+    config = example_config(loaded.generator.direction_space)
     for group in (like, unlike):
         codes = []
         for image in group:
             run = Reconstruction(
-                image, loaded, config=example_config(loaded), seed=seed, device=device, zoom=zoom
+                image,
+                loaded,
+                config=config,
+                seed=seed,
+                device=device,
+                zoom=zoom,
             )
             for _ in run:
                 pass
@@ -207,14 +212,6 @@ def learned(
     found = learn_direction(like, unlike, name=name, space=space)
     unit = unit_along(prior.generator, found.vector, space)
     return Direction(found.name, found.vector, space, unit, found.source)
-
-
-def example_config(prior: LoadedPrior) -> InversionConfig:
-    """Return the settings that examples are inverted with: one code, cut where codes come in."""
-    return InversionConfig(
-        layer=0, fine_layer=0, n_codes=1, n_restarts=2, n_candidates=25, n_steps=40, held_out=0.0,
-        code_space=prior.generator.direction_space,
-    )  # fmt: skip
 
 
 def example_code(prior: LoadedPrior, restoration: Restoration) -> NDArray[np.float32]:

@@ -12,11 +12,11 @@ from torch import Tensor
 from napari_mganprior.arrays import ValueMap, choose_device, network_dtype
 from napari_mganprior.canvas import Sheet
 from napari_mganprior.checks import check_image, check_prior, check_zoom
-from napari_mganprior.editing import Direction, between, match, move
+from napari_mganprior.editing import Direction, move
 from napari_mganprior.errors import ImageError, PriorError, SettingsError
-from napari_mganprior.generators.base import SplitGenerator
+from napari_mganprior.generators.base import Features, SplitGenerator
 from napari_mganprior.generators.checkpoint import LoadedPrior
-from napari_mganprior.inversion.codes import Codes, compose
+from napari_mganprior.inversion.codes import Codes, assembled, compose, normalised
 from napari_mganprior.restore.base import to_pixels
 from napari_mganprior.restore.result import WindowCodes
 from napari_mganprior.restore.search import tensor_codes
@@ -25,7 +25,6 @@ __all__ = ["Editor", "Moves", "check_codes"]
 
 Moves = Iterable[tuple[Direction, float]]
 _AT_ONCE = 200  # codes drawn in one batch, which bounds memory
-_MOST_STEPS = 1000
 
 
 class Editor:
@@ -54,6 +53,18 @@ class Editor:
         Those that are moved, one search a window.
     error : float
         Mean squared error of their drawing, generator's range (2).
+    device : torch.device
+        Where it is drawn.
+    generator : SplitGenerator
+        Of the space that the codes are in.
+    layer : int
+        The cut.
+    moving : Codes
+        The codes of all windows, one behind the other.
+    windows : list of Window
+        Where they are.
+    values : ValueMap
+        Between the image's units and the generator's.
 
     Raises
     ------
@@ -77,46 +88,47 @@ class Editor:
         check_zoom(zoom, self.image.shape)
         check_codes(codes, prior)
         self.prior, self.zoom = prior, float(zoom)
-        self._device = choose_device(device)
-        self._dtype = network_dtype(precision, self._device)
-        self._layer, space = codes[0].layer, codes[0].code_space
-        self._generator = prior.generator.to(self._device).in_space(space)
+        self.device = choose_device(device)
+        self.precision = precision
+        self._dtype = network_dtype(precision, self.device)
+        self.layer, space = codes[0].layer, codes[0].code_space
+        self.generator = prior.generator.to(self.device).in_space(space)
         normalisation = prior.card.pixel_normalisation
-        self._values = ValueMap.from_percentiles(
+        self.values = ValueMap.from_percentiles(
             self.image, low=normalisation["low"], high=normalisation["high"]
         )
         self._sheet = Sheet(
-            self._values.encode(self.image),
+            self.values.encode(self.image),
             np.ones(self.image.shape[:2]),
             size=prior.generator.resolution,
             zoom=self.zoom,
         )
         by_place = {(c.top, c.left): c for c in codes}
         plan = self._sheet.plan.windows
-        self._windows = [w for w in plan if (w.top, w.left) in by_place]
-        if len(self._windows) != len(codes):
+        self.windows = [w for w in plan if (w.top, w.left) in by_place]
+        if len(self.windows) != len(codes):
             raise ImageError(
-                f"Got codes of {len(codes)} windows, of which {len(self._windows)} are windows of "
+                f"Got codes of {len(codes)} windows, of which {len(self.windows)} are windows of "
                 f"this image of {self.image.shape[0]}x{self.image.shape[1]} pixels at the zoom "
                 f"{self.zoom:g}; wanted codes of this image. Choose the image and the zoom that "
                 "were inverted, or invert this image."
             )
-        ordered = [by_place[w.top, w.left] for w in self._windows]
-        self._all = [tensor_codes(c, np.arange(len(c.z)), self._device) for c in ordered]
+        ordered = [by_place[w.top, w.left] for w in self.windows]
+        self._all = [tensor_codes(c, np.arange(len(c.z)), self.device) for c in ordered]
         self._best = self._nearest()
         self.codes = tuple(_only(c, best) for c, best in zip(ordered, self._best, strict=True))
-        self._moving = _joined([_rows(c, n, 1) for c, n in zip(self._all, self._best, strict=True)])
-        self._base = self._shown(list(self._drawing(self._generator, self._moving)))
+        self.moving = _joined([_rows(c, n, 1) for c, n in zip(self._all, self._best, strict=True)])
+        self._base = self.blended([self.finished(features) for features in self.composing()])
 
     @property
     def n_windows(self) -> int:
         """How many windows are drawn."""
-        return len(self._windows)
+        return len(self.windows)
 
     @property
     def unmoved(self) -> NDArray[np.float64]:
         """What the codes draw as they were found, in the image's units."""
-        return self._values.decode(self._base[0])
+        return self.values.decode(self._base[0])
 
     def draw(self, moves: Moves = (), *, keep_detail: bool = True) -> NDArray[Any]:
         """Draw the picture from moved codes.
@@ -139,27 +151,66 @@ class Editor:
         DirectionError, SettingsError
             If a direction does not belong to these codes, or a strength is out of range.
         """
-        *_, picture = self.drawing(moves, keep_detail=keep_detail)
+        *_, (_, picture) = self.drawing(moves, keep_detail=keep_detail)
         assert picture is not None  # the last is
         return picture
 
     def drawing(
         self, moves: Moves = (), *, keep_detail: bool = True
-    ) -> Iterator[NDArray[Any] | None]:
+    ) -> Iterator[tuple[list[Features], NDArray[Any] | None]]:
         """Draw as `draw` does, a few windows at a time; may be abandoned after any.
 
         Yields
         ------
+        list of Features
+            What was composed at the cut so far, some windows a part.
         None or array
             None after some windows, the picture at the end.
         """
+        composed, pictures = [], []
+        for features in self.composing(moves):
+            composed.append(features)
+            pictures.append(self.finished(features))
+            yield composed, None
+        yield composed, self.shown(pictures, keep_detail=keep_detail)
+
+    def composing(self, moves: Moves = ()) -> Iterator[Features]:
+        """Compose moved codes at the cut, some windows a part."""
         with torch.inference_mode():
-            generator, codes = move(self._generator, self._moving, moves)
-        parts = []
-        for part in self._drawing(generator, codes):
-            parts.append(part)
-            yield None
-        yield self._composed(*self._shown(parts), keep_detail=keep_detail)
+            generator, codes = move(self.generator, self.moving, moves)
+        for part in self.parts(codes):
+            yield self.compose(generator, part)
+
+    def compose(self, generator: SplitGenerator, codes: Codes) -> Features:
+        """Compose the codes of some windows at the cut."""
+        with torch.inference_mode(), self._autocast():
+            return assembled(generator, normalised(generator, codes), self.layer)
+
+    def finished(self, features: Features) -> NDArray[np.float32]:
+        """Draw what was composed, (B, H, W, C) in [-1, 1]."""
+        with torch.inference_mode(), self._autocast():
+            return _pictures(self.generator.tail(features, self.layer))
+
+    def shown(self, pictures: Sequence[NDArray[np.float32]], *, keep_detail: bool) -> NDArray[Any]:
+        """Make the result of the drawings of all windows."""
+        return self._composed(*self.blended(pictures), keep_detail=keep_detail)
+
+    def parts(self, codes: Codes) -> Iterator[Codes]:
+        """Split the codes of all windows into batches that bound memory."""
+        step = max(1, _AT_ONCE // _count(codes))
+        for begin in range(0, self.n_windows, step):
+            yield _rows(codes, begin, step)
+
+    def blended(
+        self, pictures: Sequence[NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Blend the drawings of all windows, in [-1, 1]; also where there are any."""
+        self._sheet.erase()
+        flat = (picture for part in pictures for picture in part)
+        for window, picture in zip(self.windows, flat, strict=True):
+            self._sheet.fill(window, picture[None])
+        picture, _, covered = self._sheet.picture()
+        return picture, covered
 
     def tile(self, moves: Moves = (), window: int | None = None) -> NDArray[Any]:
         """Draw one window from moved codes, without its detail: a thumbnail.
@@ -178,7 +229,7 @@ class Editor:
         """
         number = self.n_windows // 2 if window is None else window
         with torch.inference_mode():
-            generator, codes = move(self._generator, _rows(self._moving, number, 1), moves)
+            generator, codes = move(self.generator, _rows(self.moving, number, 1), moves)
             drawn = self._draw(generator, codes)[0].movedim(0, -1)
         picture = np.clip((drawn.cpu().numpy() + 1) / 2, 0, 1)
         return picture[..., 0] if self.image.ndim == 2 else picture
@@ -193,117 +244,31 @@ class Editor:
         """
         moves = list(moves)
         self._sheet.erase()
-        for window, codes in zip(self._windows, self._all, strict=True):
+        for window, codes in zip(self.windows, self._all, strict=True):
             with torch.inference_mode():
-                drawn = self._draw(*move(self._generator, codes, moves))
+                drawn = self._draw(*move(self.generator, codes, moves))
             self._sheet.fill(window, _pictures(drawn))
-        return self._sheet.picture()[1] * np.float32((self._values.high - self._values.low) / 2)
-
-    def path_to(
-        self, other: "Editor", n: int, *, keep_detail: bool = True
-    ) -> Iterator[NDArray[Any]]:
-        """Draw the way from this picture to another one.
-
-        Parameters
-        ----------
-        other : Editor
-            Of a picture of the same shape, prior, cut and number of codes.
-        n : int
-            How many pictures, both ends included, 2 .. 1000.
-        keep_detail : bool
-            Mix into the drawing what it lacks of both pictures, so that the ends are the pictures.
-
-        Yields
-        ------
-        array
-            Of this image's shape and dtype, n of them.
-
-        Raises
-        ------
-        ImageError, PriorError, SettingsError
-            If the pictures do not go together.
-        """
-        theirs = self._matched(other)
-        if int(n) != n or not 2 <= n <= _MOST_STEPS:
-            raise SettingsError(
-                f"Got {n} pictures for a path; wanted 2 to {_MOST_STEPS}. Choose 9, say."
-            )
-        for share in np.linspace(0, 1, n):
-            with torch.inference_mode():
-                codes = between(self._generator, self._moving, theirs, float(share))
-            picture, drawn = self._shown(list(self._drawing(self._generator, codes)))
-            ends = ((self, 1 - share), (other, share))
-            # each picture has its own black and white
-            values = sum(w * e._values.decode(picture) for e, w in ends)
-            if keep_detail:
-                values = values + sum(w * (e.image - e.unmoved) for e, w in ends)
-            outside = sum(w * e.image.astype(np.float64) for e, w in ends)
-            covered = drawn if self.image.ndim == 2 else drawn[..., None]
-            yield to_pixels(np.where(covered, values, outside), self.image.dtype)
-
-    def _matched(self, other: "Editor") -> Codes:
-        if self.prior.sha256 != other.prior.sha256:
-            raise PriorError(
-                "Got pictures inverted with two priors; wanted one. Invert both with the same."
-            )
-        ours, theirs = (
-            (e.image.shape, e.image.dtype, [(w.top, w.left) for w in e._windows])
-            for e in (self, other)
-        )
-        if ours != theirs:
-            raise ImageError(
-                f"Got pictures of {self.image.shape}, {self.image.dtype} in {self.n_windows} "
-                f"windows and {other.image.shape}, {other.image.dtype} in {other.n_windows}; "
-                "wanted two alike. Crop one to the size of the other and invert it with the same "
-                "zoom."
-            )
-        spaces = [(e._layer, e._generator.code_space) for e in (self, other)]
-        if spaces[0] != spaces[1] or self._moving.z.shape != other._moving.z.shape:
-            raise SettingsError(
-                f"Got codes of {self._moving.z.shape[1]} at the cut {self._layer} and of "
-                f"{other._moving.z.shape[1]} at the cut {other._layer}; wanted the same. Invert "
-                "both with the same settings."
-            )
-        with torch.inference_mode():
-            return match(self._generator, self._moving, other._moving, self._layer)
+        return self._sheet.picture()[1] * np.float32((self.values.high - self.values.low) / 2)
 
     def _nearest(self) -> list[int]:
         """Choose the search whose drawing is nearest, window by window."""
         best, errors = [], []
-        for window, codes in zip(self._windows, self._all, strict=True):
+        for window, codes in zip(self.windows, self._all, strict=True):
             with torch.inference_mode():
-                drawn = _pictures(self._draw(self._generator, codes))
+                drawn = _pictures(self._draw(self.generator, codes))
             error = ((drawn - self._sheet.read(window)[0]) ** 2).mean(axis=(1, 2, 3))
             best.append(int(error.argmin()))
             errors.append(float(error.min()))
         self.error = float(np.mean(errors))
         return best
 
-    def _drawing(
-        self, generator: SplitGenerator, codes: Codes
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Draw some windows at a time: the number of the first, and their pictures."""
-        step = max(1, _AT_ONCE // _count(codes))
-        for begin in range(0, self.n_windows, step):
-            with torch.inference_mode():
-                drawn = self._draw(generator, _rows(codes, begin, step))
-            yield begin, _pictures(drawn)
-
     def _draw(self, generator: SplitGenerator, codes: Codes) -> Tensor:
-        fewer = self._dtype == torch.bfloat16
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=fewer):
-            return compose(generator, codes, self._layer).float()
+        with self._autocast():
+            return compose(generator, codes, self.layer).float()
 
-    def _shown(
-        self, parts: Sequence[tuple[int, NDArray[np.float32]]]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Blend the pictures of all windows; also where there are any."""
-        self._sheet.erase()
-        for begin, drawn in parts:
-            for number, picture in enumerate(drawn, start=begin):
-                self._sheet.fill(self._windows[number], picture[None])
-        picture, _, covered = self._sheet.picture()
-        return picture, covered
+    def _autocast(self) -> torch.autocast:
+        fewer = self._dtype == torch.bfloat16
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=fewer)
 
     def _composed(
         self,
@@ -315,14 +280,14 @@ class Editor:
         image = self.image
         seen = drawn if image.ndim == 2 else drawn[..., None]
         if keep_detail:
-            scale = (self._values.high - self._values.low) / 2
+            scale = (self.values.high - self.values.low) / 2
             change = (picture.astype(np.float64) - self._base[0]) * scale
             # adding 0 to a whole number of 64 bits would already round it
             touched = seen & (change != 0)
             edited = to_pixels(image + change, image.dtype)
         else:
             touched = np.broadcast_to(seen, image.shape)
-            edited = to_pixels(self._values.decode(picture), image.dtype)
+            edited = to_pixels(self.values.decode(picture), image.dtype)
         return np.where(touched, edited, image)
 
 
