@@ -7,7 +7,7 @@ Run it where there is a display, or under xvfb::
 It opens a sample, opens the form, runs it, and writes widget-before.png, -running.png, -after.png
 at 1366 x 768, in the dark theme, -light.png in the light one, a picture of each page of the form
 and of the recipe in both, the same of the form Batch after a run over three layers, and of the form
-Priors with a card and with a file to import.
+Priors with a card and with a file to import, and of the form Edit with two sliders moved.
 """
 
 import argparse
@@ -19,6 +19,8 @@ from pathlib import Path
 
 import napari
 from qtpy.QtWidgets import QApplication
+
+from napari_mganprior.samples import load_sample
 
 SIZE = (1366, 768)
 PLUGIN = "napari-mganprior"
@@ -136,6 +138,32 @@ def show_priors(camera: Camera) -> None:
     viewer.window.remove_dock_widget(widget)
 
 
+def show_edit(camera: Camera, chosen: argparse.Namespace) -> None:
+    """Take the pictures of the form Edit, two sliders moved."""
+    viewer = camera.viewer
+    viewer.layers.clear()
+    part = load_sample(chosen.sample).truth[64:128, 64:128]
+    cells = viewer.add_image(part, name="nuclei")
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Edit")
+    widget.quality.value = chosen.quality
+    widget.found_by.value = "pca"
+    widget.invert()
+
+    def idle() -> bool:
+        return not (widget.controller.busy or widget.latest.busy)
+
+    if not wait(lambda: idle() and widget.rows.directions, seconds=chosen.timeout):
+        raise SystemExit(f"The inversion did not end: {widget.status.text()}")
+    for number, strength in ((0, 3.0), (1, -2.0)):
+        widget.rows.set_strength(number, strength)
+        wait(idle, seconds=chosen.timeout)
+    cells.translate = (0, -72)  # beside the preview, to compare
+    viewer.fit_to_view() if hasattr(viewer, "fit_to_view") else viewer.reset_view()
+    for theme in THEMES:
+        camera.shoot(f"edit-{theme}", theme)
+    viewer.window.remove_dock_widget(widget)
+
+
 def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -143,6 +171,7 @@ def main() -> None:
     parser.add_argument("--sample", default="nuclei_bubble")
     parser.add_argument("--quality", default="balanced")
     parser.add_argument("--folder", type=Path, default=Path("docs/images"))
+    parser.add_argument("--only", choices=("edit",), help="the pictures of this form alone")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
@@ -153,9 +182,14 @@ def main() -> None:
         viewer = napari.Viewer()
         viewer.window.resize(*SIZE)
         camera = Camera(viewer, chosen.folder)
+        if chosen.only == "edit":
+            show_edit(camera, chosen)
+            viewer.close()
+            return
         show_inpaint(camera, chosen)
         show_batch(camera, chosen)
         show_priors(camera)
+        show_edit(camera, chosen)
         viewer.close()
 
 
