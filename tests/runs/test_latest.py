@@ -125,3 +125,14 @@ def test_after_closing_nothing_is_taken():
     assert latest.close(10.0)
     with pytest.raises(MGANPriorError, match="Got work for a closed form"):
         latest.ask(lambda: iter([2]))
+
+
+def test_an_idle_thread_ends_and_starts_again(monkeypatch, latest):
+    monkeypatch.setattr("napari_mganprior.runs.latest._IDLE", 0.01)
+    for number in range(3):
+        latest.ask(lambda n=number: iter([n]))
+        assert [a.value for a in answers_of(latest)] == [number, None]
+        thread = latest._thread
+        if thread is not None:
+            thread.join(10.0)
+        assert latest._thread is None

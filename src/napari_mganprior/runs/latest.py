@@ -21,6 +21,7 @@ __all__ = ["Answer", "Latest"]
 _log = logging.getLogger(__name__)
 _PAUSE_WHEN_LEAVING = 10.0
 _MOST_ANSWERS = 256
+_IDLE = 2.0  # s; then the thread ends, to be started again when something is asked
 
 Make = Callable[[], Iterator[Any]]
 
@@ -56,7 +57,7 @@ class _Work:
 
 
 class Latest:
-    """A daemon thread that starts when it is first asked; its methods belong to the owner's thread.
+    """A daemon thread that starts when it is asked; its methods belong to the owner's thread.
 
     Work is a function that returns an iterator. What it yields is handed out, but for None, which
     only says that it may be left here.
@@ -139,10 +140,12 @@ class Latest:
             self._asked = None
             self._later.clear()
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(timeout)
-            if self._thread.is_alive():
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+            if thread.is_alive():
                 return False
+        atexit.unregister(self._leave)
         if self._hold is not None:
             self._hold.release()
             self._hold = None
@@ -156,11 +159,9 @@ class Latest:
             raise MGANPriorError("Got work for a closed form; wanted an open one. Open it again.")
         if self._hold is None:
             self._hold = CollectorHold()
-        if self._thread is None:
+        if self._tickets == 0:
             # A daemon thread frozen inside torch at the interpreter's end can abort the process.
             atexit.register(self._leave)
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
         with self._changed:
             self._tickets += 1
             work = _Work(self._tickets, make)
@@ -168,6 +169,9 @@ class Latest:
                 self._later.append(work)
             else:
                 self._asked = work
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
             self._changed.notify_all()
         return work.ticket
 
@@ -175,18 +179,15 @@ class Latest:
         self.close(_PAUSE_WHEN_LEAVING)
 
     def _run(self) -> None:
-        try:
-            while (work := self._next()) is not None:
-                self._step(work)
-        finally:
-            atexit.unregister(self._leave)
+        while (work := self._next()) is not None:
+            self._step(work)
 
     def _next(self) -> _Work | None:
-        """Wait for something to do, and choose it."""
+        """Wait a little for something to do, and choose it; None ends the thread."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._has_work())
-            if self._closed:
-                self._now = None
+            self._changed.wait_for(lambda: self._closed or self._has_work(), _IDLE)
+            if self._closed or not self._has_work():
+                self._now = self._thread = None
                 return None
             if self._asked is not None and (self._now is None or self._now.answered):
                 self._now, self._asked = self._asked, None

@@ -134,8 +134,9 @@ def _framed(shapes: Shapes, image: Image, viewer: ViewerModel) -> Iterator[Examp
         here = np.zeros((len(world), max(image.ndim, world.shape[1])))
         here[:, -world.shape[1] :] = world
         inside = np.array([image.world_to_data(point) for point in here])[:, list(axes)]
-        top, left = np.clip(np.rint(inside.min(axis=0) + 0.5), 0, None).astype(int)
-        bottom, right = np.rint(inside.max(axis=0) + 0.5).astype(int)
+        # pixels whose centre is framed; a hair more, for what transforms round
+        top, left = np.clip(np.ceil(inside.min(axis=0) - 1e-6), 0, None).astype(int)
+        bottom, right = np.clip(np.floor(inside.max(axis=0) + 1e-6) + 1, 0, None).astype(int)
         crop = taken.pixels[top:bottom, left:right]
         if min(crop.shape[:2]) < _SMALLEST:
             raise ImageError(
