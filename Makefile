@@ -24,8 +24,8 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
 	prior-histology prior-blood prior-satellite priors priors-gpu bench-inpaint bench-reference \
-	bench-tasks bench-losses bench-training bench-ui bench-newcomer fuzz-imports screenshots \
-	samples build wheel-check clean
+	bench-tasks bench-losses bench-training bench-ui bench-edit bench-newcomer fuzz-imports \
+	screenshots samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -131,6 +131,9 @@ bench-training: $(STAMP)  ## images a second of the trainer, with and without bf
 
 bench-ui: $(STAMP) system  ## what the live preview costs, memory after ten runs, the longest wait
 	$(SCREEN)$(BIN)/python benchmarks/ui.py $(ARGS)
+
+bench-edit: $(STAMP) system  ## milliseconds a move of an editing slider takes, with and without a window
+	$(SCREEN)$(BIN)/python benchmarks/edit.py $(ARGS)
 
 bench-newcomer: build system  ## seconds from pip install to a restored sample, in a fresh environment
 	$(SCREEN)$(BIN)/python benchmarks/newcomer.py dist/*.whl $(ARGS)

@@ -7,8 +7,8 @@ Run it where there is a display, or under xvfb::
 It opens a sample, opens the form, runs it, and writes widget-before.png, -running.png, -after.png
 at 1366 x 768, in the dark theme, -light.png in the light one, a picture of each page of the form
 and of the recipe in both, a picture of each other task's form before and after a run, the same of
-the form Batch after a run over three layers, and of the form Priors with a card and with a file to
-import.
+the form Batch after a run over three layers, of the form Priors with a card and with a file to
+import, and of the form Edit with two sliders moved.
 """
 
 import argparse
@@ -168,7 +168,7 @@ def show_batch(camera: Camera, chosen: argparse.Namespace) -> None:
     viewer.window.remove_dock_widget(widget)
 
 
-def show_priors(camera: Camera) -> None:
+def show_priors(camera: Camera, _: argparse.Namespace) -> None:
     """Take the pictures of the form Priors; the file to import is one of nobody's."""
     viewer = camera.viewer
     viewer.layers.clear()
@@ -185,6 +185,41 @@ def show_priors(camera: Camera) -> None:
     viewer.window.remove_dock_widget(widget)
 
 
+def show_edit(camera: Camera, chosen: argparse.Namespace) -> None:
+    """Take the pictures of the form Edit, two sliders moved."""
+    viewer = camera.viewer
+    viewer.layers.clear()
+    part = load_sample(chosen.sample).truth[64:128, 64:128]
+    cells = viewer.add_image(part, name="nuclei")
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Edit")
+    widget.quality.value = chosen.quality
+    widget.found_by.value = "pca"
+    widget.invert()
+
+    def idle() -> bool:
+        return not (widget.controller.busy or widget.latest.busy)
+
+    if not wait(lambda: idle() and widget.rows.directions, seconds=chosen.timeout):
+        raise SystemExit(f"The inversion did not end: {widget.status.text()}")
+    for number, strength in ((0, 3.0), (1, -2.0)):
+        widget.rows.set_strength(number, strength)
+        wait(idle, seconds=chosen.timeout)
+    cells.translate = (0, -72)  # beside the preview, to compare
+    viewer.fit_to_view() if hasattr(viewer, "fit_to_view") else viewer.reset_view()
+    for theme in THEMES:
+        camera.shoot(f"edit-{theme}", theme)
+    viewer.window.remove_dock_widget(widget)
+
+
+SHOWS = {
+    "inpaint": show_inpaint,
+    "tasks": show_tasks,
+    "batch": show_batch,
+    "priors": show_priors,
+    "edit": show_edit,
+}
+
+
 def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -192,7 +227,7 @@ def main() -> None:
     parser.add_argument("--sample", default="nuclei_bubble")
     parser.add_argument("--quality", default="balanced")
     parser.add_argument("--folder", type=Path, default=Path("docs/images"))
-    parser.add_argument("--tasks", action="store_true", help="only those of the other tasks")
+    parser.add_argument("--only", choices=SHOWS, help="the pictures of these forms alone")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
@@ -203,12 +238,9 @@ def main() -> None:
         viewer = napari.Viewer()
         viewer.window.resize(*SIZE)
         camera = Camera(viewer, chosen.folder)
-        if not chosen.tasks:
-            show_inpaint(camera, chosen)
-        show_tasks(camera, chosen)
-        if not chosen.tasks:
-            show_batch(camera, chosen)
-            show_priors(camera)
+        for name, show in SHOWS.items():
+            if chosen.only in (None, name):
+                show(camera, chosen)
         viewer.close()
 
 

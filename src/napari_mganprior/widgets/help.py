@@ -27,6 +27,7 @@ TOPICS = (
     "trusting-a-result",
     "repeating-a-run",
     "many-images",
+    "edit",
     "manage-priors",
     "preferences",
 )
