@@ -23,7 +23,7 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
-	prior-histology bench-inpaint bench-newcomer bench-reference bench-tasks bench-ui fuzz-imports \
+	prior-histology bench-inpaint bench-methods bench-newcomer bench-reference bench-tasks bench-ui fuzz-imports \
 	screenshots samples build wheel-check clean
 
 help:  ## print this list
@@ -107,6 +107,9 @@ bench-reference: $(STAMP)  ## our engine's speed against the original procedure;
 
 bench-tasks: $(STAMP)  ## denoising and super-resolution against classical methods; needs DATA
 	$(BIN)/python benchmarks/tasks.py --data $(DATA)/nuclei/test.npz $(ARGS)
+
+bench-methods: $(STAMP)  ## every method of the search on a few test images; needs DATA
+	$(BIN)/python benchmarks/methods.py --data $(DATA)/nuclei/test.npz $(ARGS)
 
 bench-ui: $(STAMP) system  ## what the live preview costs, memory after ten runs, the longest wait
 	$(SCREEN)$(BIN)/python benchmarks/ui.py $(ARGS)
