@@ -75,8 +75,8 @@ def main() -> None:
     for task, (known, config) in tasks.items():
         where = torch.ones_like(known) if task == "inversion" else 1 - known
         for method in args.methods or methods_for(prior.generator, prior.encoder):
-            began, used = time.process_time(), 0
-            for step in invert(
+            began = time.process_time()
+            for last in invert(
                 prior.generator,
                 Inpainting(known),
                 y * known,
@@ -85,12 +85,12 @@ def main() -> None:
                 weight=known,
                 encoder=prior.encoder,
             ):
-                used += 1
+                step = last
             best = step.image[torch.arange(len(y)), step.error.argmin(dim=1)]
             figures = (psnr(best, y, where), psnr(step.image.mean(dim=1), y, where))
             seconds = time.process_time() - began
             print(
-                f"{task:14s}{method:20s}{figures[0]:7.2f}{figures[1]:7.2f}{used:13d}{seconds:7.0f}",
+                f"{task:14s}{method:20s}{figures[0]:7.2f}{figures[1]:7.2f}{step.index:13d}{seconds:7.0f}",
                 flush=True,
             )
 
