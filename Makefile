@@ -23,8 +23,8 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
-	prior-histology bench-inpaint bench-methods bench-newcomer bench-reference bench-tasks bench-ui fuzz-imports \
-	screenshots samples build wheel-check clean
+	prior-histology encoder bench-inpaint bench-methods bench-newcomer bench-reference bench-tasks \
+	bench-training bench-ui fuzz-imports screenshots samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ prior-nuclei: $(STAMP)  ## train the bundled prior nuclei again (about an hour; 
 prior-histology: $(STAMP)  ## the same for the bundled prior histology
 	$(BIN)/python examples/make_prior.py histology $(DATA)/histology $(ARGS)
 
+encoder: $(STAMP)  ## give a prior an encoder (ARGS='my_prior.safetensors --minutes 5')
+	$(BIN)/python examples/add_encoder.py $(ARGS)
+
 bench-inpaint: $(STAMP)  ## quality in the hole against single code, reference and biharmonic; needs DATA
 	$(BIN)/python benchmarks/inpaint.py --data $(DATA)/nuclei/test.npz $(ARGS)
 
@@ -110,6 +113,9 @@ bench-tasks: $(STAMP)  ## denoising and super-resolution against classical metho
 
 bench-methods: $(STAMP)  ## every method of the search on a few test images; needs DATA
 	$(BIN)/python benchmarks/methods.py --data $(DATA)/nuclei/test.npz $(ARGS)
+
+bench-training: $(STAMP)  ## images a second of the trainer, with and without bfloat16 and channels_last
+	$(BIN)/python benchmarks/training.py $(ARGS)
 
 bench-ui: $(STAMP) system  ## what the live preview costs, memory after ten runs, the longest wait
 	$(SCREEN)$(BIN)/python benchmarks/ui.py $(ARGS)

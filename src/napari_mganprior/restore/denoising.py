@@ -27,6 +27,7 @@ __all__ = ["Denoising"]
 
 # or the few dark pixels that happen to be surest would decide alone
 _FEWEST_PHOTONS = 2.0
+_LEAST_PHOTONS = 1.0  # in the likelihood, where the drawing itself says how many there are
 
 
 class Denoising(WindowTask):
@@ -124,8 +125,6 @@ class Denoising(WindowTask):
 
         weights = 1 / variance(_FEWEST_PHOTONS)
         self._weights = np.where(good, weights / weights[good].mean(), 0.0)
-        if self._config.data_term != "mse":
-            self._weights = good.astype(np.float64)  # the likelihood weighs every pixel itself
         unit = (values.high - values.low) / 2
         # in generator's units
         self._variance = variance(0.0) / unit**2
@@ -136,6 +135,10 @@ class Denoising(WindowTask):
                 "wanted less than half of that. Give a smaller level or gain, or average several "
                 "images first."
             )
+        self._alone = self._variance
+        if self._config.data_term != "mse":  # the likelihood weighs every pixel itself
+            self._weights = good.astype(np.float64)
+            self._alone = variance(0.0) / variance(_LEAST_PHOTONS)
         return values
 
     def _blank(self) -> Sheet:
@@ -154,16 +157,22 @@ class Denoising(WindowTask):
                 values[weight > 0].ravel() for values, weight in map(trial.read, trial.plan.windows)
             ]
             self._share = float(np.concatenate(left).std())
-        self._noise = sheet((self._weights * self._variance).astype(np.float32))
+        self._noise = sheet((self._weights * self._alone).astype(np.float32))
         return sheet(self._values.encode(clean, clip=False))
 
     def _search(self, window: Window, rng: torch.Generator) -> Iterator[Step]:
         values, weight = self._surface.read(window)
         known = weight > 0
         config = self._config
-        if known.any():  # the weighted mean square of the noise alone
+        operator = DenoisingOperator(torch.from_numpy(known)[None, None], self._noise_line())
+        if known.any():  # the error of the noise alone
             expected = float(self._noise.read(window)[0][known].sum() / weight[known].sum())
-            level = float(np.sqrt(max(expected, 0.0))) * self._share
+            level = float(np.sqrt(max(expected, 0.0)))
+            if operator.noise is None:
+                level *= self._share
+            else:
+                middle = torch.tensor(float(values[known].mean()))
+                level *= float(operator.noise_variance(middle).sqrt())
             config = replace(config, noise_level=min(level, 2.0))
         return search_measurement(
             values,
@@ -171,7 +180,7 @@ class Denoising(WindowTask):
             window,
             self._prior,
             config,
-            operator=DenoisingOperator(torch.from_numpy(known)[None, None], self._noise_line()),
+            operator=operator,
             rng=rng,
             device=self._device,
             start=self._known_codes(),
@@ -188,7 +197,7 @@ class Denoising(WindowTask):
         assert offset is not None
         assert read is not None
         at, middle = (gain * (ends - offset) + read**2) / unit**2
-        least = self.noise.variance(np.array(-np.inf), photons=_FEWEST_PHOTONS) / unit**2
+        least = self.noise.variance(np.array(-np.inf), photons=_LEAST_PHOTONS) / unit**2
         share = self._share**2
         return float(middle - at) * share, float(middle) * share, float(least) * share
 
