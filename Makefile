@@ -23,9 +23,9 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
-	prior-histology prior-blood prior-satellite priors priors-gpu bench-inpaint bench-reference \
-	bench-tasks bench-losses bench-training bench-ui bench-edit bench-newcomer fuzz-imports \
-	screenshots samples build wheel-check clean
+	prior-histology prior-blood prior-satellite priors priors-gpu encoder bench-inpaint \
+	bench-reference bench-tasks bench-losses bench-methods bench-training bench-ui bench-edit \
+	bench-newcomer fuzz-imports screenshots samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,8 @@ priors-gpu: $(STAMP)  ## nuclei, histology and blood at 128 px, into .priors-128
 		$(BIN)/python examples/make_prior.py $${name}128 $(DATA)/$$name --device cuda \
 			--out .priors-128 $(ARGS) || exit; \
 	done
+encoder: $(STAMP)  ## give a prior an encoder (ARGS='my_prior.safetensors --minutes 5')
+	$(BIN)/python examples/add_encoder.py $(ARGS)
 
 bench-inpaint: $(STAMP)  ## quality in the hole against single code, reference and biharmonic; needs DATA
 	$(BIN)/python benchmarks/inpaint.py --data $(DATA)/nuclei/test.npz $(ARGS)
@@ -125,6 +127,8 @@ bench-tasks: $(STAMP)  ## denoising and super-resolution against classical metho
 
 bench-losses: $(STAMP)  ## what feature losses and the likelihood of photon noise are worth; needs DATA
 	$(BIN)/python benchmarks/losses.py --data $(DATA)/nuclei/test.npz $(ARGS)
+bench-methods: $(STAMP)  ## every method of the search on a few test images; needs DATA
+	$(BIN)/python benchmarks/methods.py --data $(DATA)/nuclei/test.npz $(ARGS)
 
 bench-training: $(STAMP)  ## images a second of the trainer, with and without bfloat16 and channels_last
 	$(BIN)/python benchmarks/training.py $(ARGS)
