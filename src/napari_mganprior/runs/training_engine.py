@@ -1,0 +1,155 @@
+"""From a run's folder to the trainer and back: the file of the training runs that loads torch."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mganprior.arrays import choose_device, seeded
+from napari_mganprior.files import write_atomically
+from napari_mganprior.priors.grid import GRID_SEED, contact_sheet, draw_samples
+from napari_mganprior.runs.training_folder import CHECKPOINT, TrainingOrder
+from napari_mganprior.training.card import CardText, publish_prior
+from napari_mganprior.training.config import TrainingConfig
+from napari_mganprior.training.data import CropSource, load_images
+from napari_mganprior.training.loop import TrainingState, TrainingStep, train
+from napari_mganprior.training.session import open_state, save_state
+
+__all__ = ["Session", "open_session"]
+
+_SIDE = 4  # samples along a side of the sheet
+_MEASURE_SECONDS = 3.0
+_N_MEASURED, _N_SEARCHED = 500, 5_000  # seconds, not minutes, at the end of a run
+
+
+class Session:
+    """A training run that can be saved between any two steps.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    order : TrainingOrder
+        What is asked for.
+    state : TrainingState
+        New, or from the checkpoint.
+    train, held_out : CropSource
+        What to train on, and what to measure with.
+    notices : list of str
+        What is to be told before it starts.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        order: TrainingOrder,
+        state: TrainingState,
+        sources: tuple[CropSource, CropSource],
+        notices: list[str],
+    ) -> None:
+        self._folder, self._order, self._state = folder, order, state
+        self._train, self._held_out = sources
+        self.notices = notices
+
+    @property
+    def images_seen(self) -> int:
+        """Crops so far."""
+        return self._state.images_seen
+
+    @property
+    def n_images(self) -> int:
+        """Crops at the end."""
+        return self._state.config.n_images
+
+    def __iter__(self) -> Iterator[TrainingStep]:
+        state, minutes = self._state, self._order.minutes
+        if minutes is not None and state.images_seen == 0:
+            start = time.perf_counter()
+            for step in train(state, self._train):
+                yield step
+                seconds = time.perf_counter() - start
+                if seconds > min(_MEASURE_SECONDS, 6 * minutes):
+                    break
+            n = int(60 * minutes * state.images_seen / seconds)
+            state.config = replace(state.config, n_images=max(n, state.images_seen))
+        yield from train(state, self._train)
+
+    def save(self) -> None:
+        """Write the checkpoint; StorageError if that fails."""
+        save_state(self._state, self._folder / CHECKPOINT)
+
+    def sheet(self) -> NDArray[np.uint8]:
+        """Draw samples of the averaged generator, for the same codes each time."""
+        samples = draw_samples(self._state.average, _SIDE**2, rng=seeded(GRID_SEED))
+        return contact_sheet(samples, _SIDE)
+
+    def publish(self, target: Path) -> Iterator[str]:
+        """Put the prior among the user's own; says what it does before each stage."""
+        order = self._order
+        yield "Measuring the prior and drawing samples"
+        made = self._folder / "published"
+        publish_prior(
+            self._state,
+            made,
+            self._text(),
+            train=self._train,
+            held_out=self._held_out,
+            n_crops=_N_MEASURED,
+            n_searched=_N_SEARCHED,
+        )
+        # the prior itself last: what lies beside it is no prior
+        endings = ("_grid.png", "_nearest.png", ".md", ".safetensors")
+        for name in (order.name + ending for ending in endings):
+            write_atomically(target / name, (made / name).read_bytes())
+
+    def close(self) -> None:
+        """Let go of the images."""
+
+    def _text(self) -> CardText:
+        order = self._order
+        domain = order.domain or f"images like those of {order.shown}"
+        return CardText(
+            name=order.name,
+            domain=domain,
+            pixel_size="as in the training images",
+            data=f"{self._train.n_images} images of {order.shown}, random crops, turned and "
+            "mirrored",
+            licence=order.licence,
+            use=f"Filling damaged pixels of {domain}.",
+            limits="It invents: what stands in the hole is plausible, not measured. Never count "
+            "or measure there. It knows only what its training images showed.",
+            repeat="In napari's form Train a prior: "
+            f"{order.shown}, {order.resolution} px, {self.n_images:,} crops, seed {order.seed}.",
+        )
+
+
+def open_session(folder: Path, order: TrainingOrder) -> Session:
+    """Read the images, and the checkpoint if there is one.
+
+    Raises
+    ------
+    MGANPriorError
+        If images, settings or the checkpoint are refused.
+    """
+    device = choose_device(order.device)
+    images = load_images(folder / order.inputs[0])
+    keys = list(images)
+    held = set(keys[:: max(2, len(keys) // 8)])
+    train_source = CropSource({k: v for k, v in images.items() if k not in held}, order.resolution)
+    held_source = CropSource({k: v for k, v in images.items() if k in held}, order.resolution)
+    path = folder / CHECKPOINT
+    if path.exists():
+        state = open_state(path, device)
+    else:
+        settings = {
+            "resolution": order.resolution,
+            "image_channels": train_source.image_channels,
+            "n_images": order.n_images or TrainingConfig().n_images,
+            "seed": order.seed,
+            **order.settings,
+        }
+        state = TrainingState(TrainingConfig(**settings), device)
+    return Session(folder, order, state, (train_source, held_source), [])
