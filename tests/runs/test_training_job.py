@@ -31,7 +31,12 @@ from napari_mganprior.runs.training_folder import (
     write_progress,
 )
 from napari_mganprior.runs.training_job import TrainingJob
-from napari_mganprior.runs.training_layers import SourceLayer, copy_layers, count_pictures
+from napari_mganprior.runs.training_layers import (
+    SourceLayer,
+    copy_layers,
+    count_pictures,
+    open_copies,
+)
 from napari_mganprior.runs.training_news import TrainingNews, TrainingPoint
 from napari_mganprior.runs.training_work import Pressed, train_prior
 
@@ -97,7 +102,7 @@ def test_from_layers_to_a_prior(started, layer, priors):
     job = started(TrainingJob.begin(tiny_order(n_images=2_000), [layer]))
     news = watch(job, seen(20))
     assert news.end is None, news.end
-    assert (run_folder("discs") / COPIED).is_file()
+    assert (run_folder("discs") / COPIED).is_dir()
     job.pause()
     paused = watch(job, lambda news: news.paused)
     assert paused.paused
@@ -227,11 +232,12 @@ def test_discarded_before_it_began(started, layer):
     ("images", "said"),
     [
         (dict.fromkeys("abc", discs(1, 32)[0]), "wanted at least 8"),
+        ({"a": discs(1, 32)[0], "b": np.zeros((32, 32, 3), np.uint8)}, "wanted"),
         ({str(i): np.full((32, 32), np.nan) for i in range(12)}, "wanted at least 8"),
         ({str(i): np.full((32, 32), 7, np.uint8) for i in range(24)}, "blank"),
         ({str(i): discs(1, 15)[0] for i in range(12)}, "15x15 px"),
     ],
-    ids=["few", "NaN", "blank", "small"],
+    ids=["few", "mixed", "NaN", "blank", "small"],
 )
 def test_images_that_cannot_be_learned_are_refused_in_words(tmp_path, images, said):
     np.savez(tmp_path / "images.npz", **images)
@@ -255,22 +261,22 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     np.savez(tmp_path / "discs.npz", **{str(i): p for i, p in enumerate(discs(24, 32))})
     folder = run_folder("discs")
     write_order(folder, tiny_order(inputs=(str(tmp_path / "discs.npz"),), n_images=10_000))
-    pressed = Pressed()
-    work = train_prior(folder, pressed)
-    for news in work:
-        if news.images_seen >= 8:
-            pressed.end(keep=False)
+
+    def sit(pressed):
+        for news in train_prior(folder, pressed):
+            if news.images_seen >= 8:
+                pressed.end(keep=False)
+
+    sit(Pressed())
     before = (folder / CHECKPOINT).read_bytes()
 
     def full(fd):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    pressed = Pressed()
-    pressed.end(keep=False)
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
         with pytest.raises(StorageError, match="No space left on device"):
-            list(train_prior(folder, pressed))
+            sit(Pressed())
     assert (folder / CHECKPOINT).read_bytes() == before
     assert not is_held(folder)
     assert [run.order.name for run in list_runs()] == ["discs"]
@@ -353,35 +359,34 @@ def test_history_up_to_the_checkpoint():
 # Layers
 
 
-def copy(path, layers, *args):
-    *_, last = copy_layers(path, layers, *args)
-    with np.load(path) as file:
-        return last, {key: file[key] for key in file.files}
+def copy(folder, layers, *args):
+    *_, last = copy_layers(folder, layers, *args)
+    return last, open_copies(folder)
 
 
-def test_every_plane_is_a_picture_and_large_ones_are_cut(tmp_path):
-    """Law: together the parts are the planes; none is smaller than two crops."""
-    stack = discs(3, 96)
-    layer = SourceLayer("my stack/1", stack)
-    last, pictures = copy(tmp_path / "a.npz", [layer], 16)
-    assert last == (3, 3)
-    assert len(pictures) == count_pictures([layer], 16) == 27
-    assert all(min(picture.shape) >= 32 for picture in pictures.values())
-    assert sum(int(p.sum()) for p in pictures.values()) == int(stack.sum())
-    assert all(key.startswith("my-stack-1_0_") for key in pictures)
-
-
-def test_many_planes_are_left_whole_and_transparency_is_dropped(tmp_path):
-    layer = SourceLayer("rgba", np.zeros((70, 64, 64, 4), np.uint8), rgb=True)
-    _, pictures = copy(tmp_path / "a.npz", [layer], 16)
-    assert {p.shape for p in pictures.values()} == {(64, 64, 3)}
-    assert len(pictures) == 70
+def test_layers_are_copied_as_they_are(tmp_path):
+    """Law: names, planes and types stay; transparency goes, and truth becomes a number."""
+    layers = [
+        SourceLayer("my stack/1", discs(6, 40).reshape(2, 3, 40, 40).astype(">u2")),
+        SourceLayer("rgba", discs(8, 40).reshape(2, 40, 40, 4), rgb=True),
+        SourceLayer("mask", discs(1, 50)[0] > 0),
+    ]
+    last, copies = copy(tmp_path / "sources", layers)
+    assert last == (9, 9)
+    assert [(c.name, c.rgb, c.data.shape) for c in copies] == [
+        ("my stack/1", False, (6, 40, 40)),
+        ("rgba", True, (2, 40, 40, 3)),
+        ("mask", False, (1, 50, 50)),
+    ]
+    np.testing.assert_array_equal(copies[0].data.reshape(2, 3, 40, 40), layers[0].data)
+    np.testing.assert_array_equal(copies[1].data, layers[1].data[..., :3])
+    np.testing.assert_array_equal(copies[2].data[0], layers[2].data)
 
 
 def test_what_does_not_fit_is_taken_at_even_distances(tmp_path):
     stack = np.arange(100, dtype=np.uint8)[:, None, None] * np.ones((1, 32, 32), np.uint8)
-    _, pictures = copy(tmp_path / "a.npz", [SourceLayer("z", stack)], 16, 10 * 32 * 32)
-    assert [int(p[0, 0]) for p in pictures.values()] == list(range(0, 100, 10))
+    _, (copied,) = copy(tmp_path / "sources", [SourceLayer("z", stack)], 10 * 32 * 32)
+    assert copied.data[:, 0, 0].tolist() == list(range(0, 100, 10))
 
 
 def test_dask_is_read_plane_by_plane_and_only_when_copied(tmp_path):
@@ -397,7 +402,7 @@ def test_dask_is_read_plane_by_plane_and_only_when_copied(tmp_path):
     layer = SourceLayer("lazy", lazy)
     assert count_pictures([layer], 16) == 80
     assert read == []
-    copying = copy_layers(tmp_path / "a.npz", [layer], 16)
+    copying = copy_layers(tmp_path / "sources", [layer])
     assert next(copying) == (1, 80)
     assert set(read) == {0}
     copying.close()
@@ -412,5 +417,13 @@ def test_a_layer_that_cannot_be_read_is_named(tmp_path):
             raise ConnectionError("the server is gone")
 
     with pytest.raises(TrainingError, match=r"the layer 'far away' \(the server is gone\)"):
-        copy(tmp_path / "a.npz", [SourceLayer("far away", Broken())], 16)
+        copy(tmp_path / "sources", [SourceLayer("far away", Broken())])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["layers.json", "0.npy"])
+def test_damaged_copies_are_named(tmp_path, damage):
+    copy(tmp_path / "sources", [SourceLayer("z", discs(1, 32))])
+    (tmp_path / "sources" / damage).write_bytes(b"?")
+    with pytest.raises(TrainingError, match="wanted those that the run made"):
+        open_copies(tmp_path / "sources")

@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 
 from napari_mganprior.arrays import choose_device, seeded
 from napari_mganprior.files import write_atomically
-from napari_mganprior.priors.grid import GRID_SEED, contact_sheet, draw_samples
-from napari_mganprior.runs.training_folder import CHECKPOINT, TrainingOrder
+from napari_mganprior.priors.grid import GRID_SEED, contact_sheet, draw_samples, encode_sheet
+from napari_mganprior.runs.training_folder import CHECKPOINT, COPIED, TrainingOrder
+from napari_mganprior.runs.training_layers import open_copies
 from napari_mganprior.training.card import CardText, publish_prior
 from napari_mganprior.training.config import TrainingConfig
-from napari_mganprior.training.data import CropSource, load_images
 from napari_mganprior.training.loop import TrainingState, TrainingStep, train
-from napari_mganprior.training.session import open_state, save_state
+from napari_mganprior.training.session import export_prior, open_state, save_state
+from napari_mganprior.training.sources import ArrayInput, Sources, opening_steps
 
 __all__ = ["Session", "open_session"]
 
 _SIDE = 4  # samples along a side of the sheet
+_FEW = 3
 _MEASURE_SECONDS = 3.0
 _N_MEASURED, _N_SEARCHED = 500, 5_000  # seconds, not minutes, at the end of a run
 
@@ -36,8 +38,11 @@ class Session:
         What is asked for.
     state : TrainingState
         New, or from the checkpoint.
-    train, held_out : CropSource
+    sources : Sources
         What to train on, and what to measure with.
+
+    Attributes
+    ----------
     notices : list of str
         What is to be told before it starts.
     """
@@ -47,12 +52,11 @@ class Session:
         folder: Path,
         order: TrainingOrder,
         state: TrainingState,
-        sources: tuple[CropSource, CropSource],
-        notices: list[str],
+        sources: Sources,
     ) -> None:
         self._folder, self._order, self._state = folder, order, state
-        self._train, self._held_out = sources
-        self.notices = notices
+        self._train, self._held_out = sources.train, sources.held_out
+        self.notices = _skipped(sources)
 
     @property
     def images_seen(self) -> int:
@@ -91,22 +95,39 @@ class Session:
         order = self._order
         yield "Measuring the prior and drawing samples"
         made = self._folder / "published"
-        publish_prior(
-            self._state,
-            made,
-            self._text(),
-            train=self._train,
-            held_out=self._held_out,
-            n_crops=_N_MEASURED,
-            n_searched=_N_SEARCHED,
-        )
+        if self._held_out is not None:
+            publish_prior(
+                self._state,
+                made,
+                self._text(),
+                train=self._train,
+                held_out=self._held_out,
+                n_crops=_N_MEASURED,
+                n_searched=_N_SEARCHED,
+            )
+        else:
+            self._publish_unmeasured(made)
         # the prior itself last: what lies beside it is no prior
         endings = ("_grid.png", "_nearest.png", ".md", ".safetensors")
         for name in (order.name + ending for ending in endings):
-            write_atomically(target / name, (made / name).read_bytes())
+            if (made / name).exists():
+                write_atomically(target / name, (made / name).read_bytes())
 
-    def close(self) -> None:
-        """Let go of the images."""
+    def _publish_unmeasured(self, made: Path) -> None:
+        """Write prior and samples where no image could be spared to measure with."""
+        text = self._text()
+        export_prior(
+            self._state,
+            made / f"{text.name}.safetensors",
+            name=text.name,
+            domain=text.domain,
+            licence=text.licence,
+            pixel_size=text.pixel_size,
+            training={"data": text.data, "n_images_used": self._train.n_images},
+        )
+        samples = draw_samples(self._state.average, 64, rng=seeded(GRID_SEED))
+        grid = encode_sheet(contact_sheet(samples, 8))
+        write_atomically(made / f"{text.name}_grid.png", grid)
 
     def _text(self) -> CardText:
         order = self._order
@@ -126,8 +147,13 @@ class Session:
         )
 
 
-def open_session(folder: Path, order: TrainingOrder) -> Session:
+def open_session(folder: Path, order: TrainingOrder) -> Iterator["str | Session"]:
     """Read the images, and the checkpoint if there is one.
+
+    Yields
+    ------
+    str or Session
+        What is read, again and again; at last the session.
 
     Raises
     ------
@@ -135,21 +161,39 @@ def open_session(folder: Path, order: TrainingOrder) -> Session:
         If images, settings or the checkpoint are refused.
     """
     device = choose_device(order.device)
-    images = load_images(folder / order.inputs[0])
-    keys = list(images)
-    held = set(keys[:: max(2, len(keys) // 8)])
-    train_source = CropSource({k: v for k, v in images.items() if k not in held}, order.resolution)
-    held_source = CropSource({k: v for k, v in images.items() if k in held}, order.resolution)
+    sources: Sources | None = None
+    for step in opening_steps(_inputs(folder, order), order.resolution, seed=order.seed):
+        yield f"Reading the images ({step.n_images} found)"
+        sources = step.sources
+    assert sources is not None
     path = folder / CHECKPOINT
     if path.exists():
         state = open_state(path, device)
     else:
         settings = {
             "resolution": order.resolution,
-            "image_channels": train_source.image_channels,
+            "image_channels": sources.train.image_channels,
             "n_images": order.n_images or TrainingConfig().n_images,
             "seed": order.seed,
             **order.settings,
         }
         state = TrainingState(TrainingConfig(**settings), device)
-    return Session(folder, order, state, (train_source, held_source), [])
+    yield Session(folder, order, state, sources)
+
+
+def _inputs(folder: Path, order: TrainingOrder) -> list[ArrayInput | Path | str]:
+    if order.inputs != (COPIED,):
+        return list(order.inputs)
+    return [
+        ArrayInput(layer.name, layer.data, rgb=layer.rgb) for layer in open_copies(folder / COPIED)
+    ]
+
+
+def _skipped(sources: Sources) -> list[str]:
+    """Say what was left out."""
+    if not sources.skipped:
+        return []
+    few = [f"{name} ({why})" for name, why in list(sources.skipped.items())[:_FEW]]
+    n = len(sources.skipped)
+    more = f" and {n - _FEW} more" if n > _FEW else ""
+    return [f"{n} image{'s are' if n > 1 else ' is'} left out: {', '.join(few)}{more}."]

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 CHECKPOINT = "checkpoint.pt"
-COPIED = "sources.npz"
+COPIED = "sources"
 """What was copied out of layers."""
 
 _ORDER, _PROGRESS, _HISTORY, _LOCK = "run.json", "progress.json", "history.json", "lock"
@@ -59,8 +59,7 @@ class TrainingOrder:
     name : str
         Of the prior it becomes, and of its folder.
     inputs : tuple of str
-        Files and folders with images, absolute paths; ``sources.npz`` for what was copied from
-        layers.
+        Files and folders with images, absolute paths; ``sources`` for what was copied from layers.
     shown : str
         Where the images come from, in words.
     domain, licence : str

@@ -104,7 +104,7 @@ class TrainingJob:
         order : TrainingOrder
             What is asked for.
         layers : sequence of SourceLayer
-            What to copy, if its inputs are ``sources.npz``.
+            What to copy, if its inputs are ``sources``.
         threads : int
             How many threads torch computes with; 0 leaves torch its own choice.
 
@@ -245,7 +245,7 @@ class TrainingJob:
         """Copy the layers and write down what is asked for; False if the end came first."""
         self._put(TrainingNews(doing="Copying the layers" if self._layers else "Starting"))
         if self._layers:
-            copying = copy_layers(self.folder / COPIED, self._layers, order.resolution)
+            copying = copy_layers(self.folder / COPIED, self._layers)
             with closing(copying):
                 for done, of in copying:
                     self._put(TrainingNews(doing=f"Copying the layers ({done} of {of} planes)"))

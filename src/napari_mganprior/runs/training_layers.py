@@ -1,9 +1,12 @@
-"""Copies of layers, so that a training run can go on when the viewer is gone."""
+"""Copies of layers, so that a training run can go on when the viewer is gone.
 
-import os
-import re
-import zipfile
-from collections.abc import Generator, Iterator, Sequence
+A layer becomes a file ``NUMBER.npy`` that is read in parts; ``layers.json``, written last, says
+what they are. Importing this imports no torch.
+"""
+
+import json
+import shutil
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
@@ -14,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mganprior.errors import StorageError, TrainingError
+from napari_mganprior.files import write_atomically
 
-__all__ = ["SourceLayer", "copy_layers", "count_pictures", "cut_evenly"]
+__all__ = ["SourceLayer", "copy_layers", "count_pictures", "open_copies"]
 
 _MOST_BYTES = 2 * 2**30
-_ENOUGH = 64  # pictures: where there are fewer, large ones are cut into parts
+_LIST = "layers.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,58 +54,55 @@ class SourceLayer:
         height, width = self.data.shape[-3:-1] if self.rgb else self.data.shape[-2:]
         return int(height), int(width)
 
+    @property
+    def plane_bytes(self) -> int:
+        """Bytes of the copy of one plane."""
+        return prod(self.sides) * (3 if self.rgb else 1) * self.stored.itemsize
+
+    @property
+    def stored(self) -> np.dtype:
+        """Type of the numbers of the copy."""
+        dtype = np.dtype(self.data.dtype)
+        return np.dtype(np.uint8) if dtype.kind == "b" else dtype
+
     def plane(self, index: tuple[int, ...]) -> NDArray[Any]:
         """Read one picture, without its transparency; this may compute for long."""
         pixels = np.asarray(self.data[index])
-        if self.rgb:
-            pixels = pixels[..., :3]
-        return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
-
-
-def cut_evenly(sides: tuple[int, int], resolution: int, wanted: int) -> tuple[int, int]:
-    """Say into how many rows and columns a picture is cut, to get so many parts or fewer.
-
-    No part is smaller than two crops along either side.
-
-    Examples
-    --------
-    >>> cut_evenly((512, 1024), 64, 8), cut_evenly((100, 100), 64, 8)
-    ((2, 3), (1, 1))
-    """
-    rows, columns = (max(1, side // (2 * resolution)) for side in sides)
-    while rows * columns > wanted:
-        if rows >= columns:
-            rows -= 1
-        else:
-            columns -= 1
-    return rows, columns
+        return pixels[..., :3] if self.rgb else pixels
 
 
 def count_pictures(layers: Sequence[SourceLayer], resolution: int) -> int:
-    """Return how many pictures `copy_layers` makes of layers if all fit; nothing is read."""
-    planes = sum(prod(layer.planes) for layer in layers)
-    return sum(prod(layer.planes) * prod(_cut(layer, resolution, planes)) for layer in layers)
+    """Return how many pictures there are to learn from; nothing is read.
+
+    Large ones count as the pieces of twice a crop's side that they could be cut into, as in
+    `training.sources`.
+
+    Examples
+    --------
+    >>> large = SourceLayer("large", np.zeros((512, 256)))
+    >>> count_pictures([large], 64), count_pictures([large], 128)
+    (8, 2)
+    """
+    planes = [(prod(layer.planes), layer.sides) for layer in layers]
+    pieces = sum(n * prod(side // (2 * resolution) for side in sides) for n, sides in planes)
+    return max(sum(n for n, _ in planes), pieces)
 
 
 def copy_layers(
-    path: Path, layers: Sequence[SourceLayer], resolution: int, most_bytes: int = _MOST_BYTES
+    folder: Path, layers: Sequence[SourceLayer], most_bytes: int = _MOST_BYTES
 ) -> Generator[tuple[int, int]]:
-    """Write the planes of layers into an ``.npz``, one picture a key.
+    """Write the planes of layers into a folder.
 
-    Where there are few planes, large ones are cut into parts, so that one large picture is
-    enough, and some of it can be held out. Where there is more than fits, planes are taken at
-    even distances.
+    Where there is more than fits, planes are taken at even distances.
 
     Parameters
     ----------
-    path : Path
-        The file; it appears when it is complete.
+    folder : Path
+        Made, or emptied.
     layers : sequence of SourceLayer
         What to copy.
-    resolution : int
-        Side of a crop in pixels.
     most_bytes : int
-        Size of the file.
+        Size of all copies.
 
     Yields
     ------
@@ -116,46 +117,73 @@ def copy_layers(
         If a layer cannot be read.
     """
     chosen = _choose(layers, most_bytes)
-    n_planes = sum(prod(layer.planes) for layer in layers)
-    part = path.with_name(f".{path.name}.part")
+    n_planes, done, complete = sum(map(len, chosen)), 0, False
+    listed = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-            for number, (at, index) in enumerate(chosen):
-                layer = layers[at]
-                cut = _cut(layer, resolution, n_planes)
-                for piece, pixels in enumerate(_parts(_read(layer, index), cut)):
-                    key = "_".join(map(str, (_slug(layer.name), at, *index, piece)))
-                    with archive.open(f"{key}.npy", "w", force_zip64=True) as file:
-                        np.lib.format.write_array(file, np.ascontiguousarray(pixels))
-                yield number + 1, len(chosen)
-        os.replace(part, path)  # noqa: PTH105  the one name that says it replaces
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for number, (layer, indices) in enumerate(zip(layers, chosen, strict=True)):
+            if not indices:
+                continue
+            shape = (len(indices), *layer.sides, *((3,) if layer.rgb else ()))
+            listed.append({"name": layer.name, "file": f"{number}.npy", "rgb": layer.rgb})
+            with (folder / f"{number}.npy").open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, _header(shape, layer.stored))
+                for index in indices:
+                    file.write(_read(layer, index).astype(layer.stored).tobytes())
+                    done += 1
+                    yield done, n_planes
+        write_atomically(folder / _LIST, json.dumps(listed).encode())
+        complete = True
     except OSError as error:
         raise StorageError(
-            f"Could not write {path} ({error.strerror or error}); wanted room for a copy of the "
-            "layers. Free some space, or choose fewer layers."
+            f"Could not write into {folder} ({error.strerror or error}); wanted room for a copy "
+            "of the layers. Free some space, or choose fewer layers."
         ) from error
     finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        if not complete:
+            with suppress(OSError):
+                shutil.rmtree(folder)
 
 
-def _choose(layers: Sequence[SourceLayer], most_bytes: int) -> list[tuple[int, tuple[int, ...]]]:
-    """Return the layer's number and the index of each plane to copy."""
-    every = [(at, index) for at, layer in enumerate(layers) for index in np.ndindex(layer.planes)]
-    sizes = [
-        prod(layer.sides) * (3 if layer.rgb else 1) * np.dtype(layer.data.dtype).itemsize
-        for layer in layers
-    ]
-    total = sum(sizes[at] for at, _ in every)
+def open_copies(folder: Path) -> list[SourceLayer]:
+    """Return what `copy_layers` wrote; the pixels stay on the disk until they are used.
+
+    Raises
+    ------
+    TrainingError
+        If it is missing or damaged.
+    """
+    try:
+        return [
+            SourceLayer(
+                name=str(entry["name"]),
+                data=np.load(folder / Path(entry["file"]).name, mmap_mode="r", allow_pickle=False),
+                rgb=bool(entry["rgb"]),
+            )
+            for entry in json.loads((folder / _LIST).read_bytes())
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"Could not read the copies of the layers in {folder} ({error}); wanted those that the "
+            "run made. Discard the run, and start it again."
+        ) from error
+
+
+def _choose(layers: Sequence[SourceLayer], most_bytes: int) -> list[list[tuple[int, ...]]]:
+    """Return the indices of the planes to copy, layer by layer."""
+    every = [list(np.ndindex(layer.planes)) for layer in layers]
+    total = sum(
+        layer.plane_bytes * len(indices) for layer, indices in zip(layers, every, strict=True)
+    )
     if total <= most_bytes:
         return every
-    n = max(1, int(len(every) * most_bytes / total))
-    return [every[i * len(every) // n] for i in range(n)]
-
-
-def _cut(layer: SourceLayer, resolution: int, n_planes: int) -> tuple[int, int]:
-    return cut_evenly(layer.sides, resolution, max(1, _ENOUGH // max(1, n_planes)))
+    share = most_bytes / total
+    kept = [max(1, int(len(indices) * share)) if indices else 0 for indices in every]
+    return [
+        [indices[i * len(indices) // n] for i in range(n)]
+        for indices, n in zip(every, kept, strict=True)
+    ]
 
 
 def _read(layer: SourceLayer, index: tuple[int, ...]) -> NDArray[Any]:
@@ -168,10 +196,6 @@ def _read(layer: SourceLayer, index: tuple[int, ...]) -> NDArray[Any]:
         ) from error
 
 
-def _parts(pixels: NDArray[Any], cut: tuple[int, int]) -> Iterator[NDArray[Any]]:
-    for row in np.array_split(pixels, cut[0], axis=0):
-        yield from np.array_split(row, cut[1], axis=1)
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", name)[:40] or "layer"
+def _header(shape: tuple[int, ...], dtype: np.dtype) -> dict[str, Any]:
+    descr = np.lib.format.dtype_to_descr(dtype)
+    return {"descr": descr, "fortran_order": False, "shape": shape}

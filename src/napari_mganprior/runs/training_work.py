@@ -6,7 +6,7 @@ A generator of news; whoever goes through it may have pressed something in betwe
 import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,19 +89,27 @@ def train_prior(folder: Path, pressed: Pressed) -> Generator[TrainingNews]:
         yield TrainingNews(doing="Loading PyTorch")
         from napari_mganprior.runs.training_engine import open_session  # here it takes seconds
 
-        yield TrainingNews(doing="Reading the images")
-        with closing(open_session(folder, order)) as session:
-            telling = _Telling(folder, session)
-            yield telling.begin()
-            yield from _train(session, telling, pressed)
-            if pressed.leave.is_set():
-                session.save()
-                telling.saved()
-                yield replace(telling.now("Saved"), end=TrainingEnd(kept=True))
+        session = None
+        for opened in open_session(folder, order):
+            if pressed.leave.is_set():  # there is nothing to save yet
+                yield TrainingNews(doing="Leaving", end=TrainingEnd(kept=True))
                 return
-            for doing in session.publish(user_folder()):
-                yield replace(telling.now(doing), training=False)
-            yield replace(telling.now("Done"), end=TrainingEnd(prior=order.name))
+            if isinstance(opened, str):
+                yield TrainingNews(doing=opened)
+            else:
+                session = opened
+        assert session is not None
+        telling = _Telling(folder, session)
+        yield telling.begin()
+        yield from _train(session, telling, pressed)
+        if pressed.leave.is_set():
+            session.save()
+            telling.saved()
+            yield replace(telling.now("Saved"), end=TrainingEnd(kept=True))
+            return
+        for doing in session.publish(user_folder()):
+            yield replace(telling.now(doing), training=False)
+        yield replace(telling.now("Done"), end=TrainingEnd(prior=order.name))
 
 
 def _train(session: "Session", telling: "_Telling", pressed: Pressed) -> Generator[TrainingNews]:

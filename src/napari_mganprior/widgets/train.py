@@ -101,7 +101,7 @@ class TrainWidget(QWidget):
         fault = self.fields.fault()
         self.train_button.setEnabled(not fault)
         self.train_button.setToolTip(fault or "Begin; the window stays free to work in")
-        self._say(fault or self._said)
+        self._say(self._said or fault)
         return fault
 
     def train(self) -> None:
@@ -126,9 +126,8 @@ class TrainWidget(QWidget):
         except MGANPriorError as error:
             self._tell(error)
         else:
-            self._said = f"Discarded '{run.order.name}'."
+            self._close_with(f"Discarded '{run.order.name}'.")
         self._look()
-        self.check()
 
     def event(self, event: QEvent | None) -> bool:
         """Look for runs that can go on, and for names that are free, when it is shown."""
@@ -216,15 +215,19 @@ class TrainWidget(QWidget):
         if end is None:
             return
         if end.prior:
-            self._said = f"'{end.prior}' is trained, and every form offers it now."
+            self._close_with(f"'{end.prior}' is trained, and every form offers it now.")
         elif end.error is not None:
-            self._said = str(end.error)
+            self._close_with(str(end.error))
         elif end.kept:
-            self._said = "Saved. It goes on when you press Resume."
+            self._close_with("Saved. It goes on when you press Resume.")
         else:
-            self._said = "Discarded; nothing was kept."
-        self.train_button.setEnabled(not self.fields.fault())
-        self._say(self._said)
+            self._close_with("Discarded; nothing was kept.")
+
+    def _close_with(self, said: str) -> None:
+        """Say how something ended, until a field is changed."""
+        self.check()
+        self._said = said
+        self._say(said)
 
     def _pause(self) -> None:
         if self._keeper.job is not None:
@@ -249,8 +252,7 @@ class TrainWidget(QWidget):
             self.status.setToolTip(text)
 
     def _tell(self, error: MGANPriorError) -> None:
-        self._said = str(error)
-        self._say(self._said)
+        self._close_with(str(error))
         show_error(str(error))
 
 

@@ -29,7 +29,7 @@ _TIPS = {
     "source": "Where the pictures come from: image layers, a folder of images (or an OME-Zarr), "
     "or one file (.npz, .zip, TIFF)",
     "layers": "The image layers to learn from, several with Ctrl or Shift. Every plane of a stack "
-    "is a picture; a few large pictures are cut into parts. They are copied when you press Train.",
+    "is a picture; one large picture is enough. They are copied when you press Train.",
     "path": "Images in the folder and below it; or a file with many. They are read while it "
     "trains, so leave them where they are.",
     "name": "What the prior is called from then on: letters, digits and dashes",
@@ -245,7 +245,7 @@ class TrainFields(QWidget):
         if n < _LEAST_PICTURES:
             raise SettingsError(
                 f"Got {n} picture{'s' if n > 1 else ''} in the layers; wanted at least "
-                f"{_LEAST_PICTURES}. Choose more layers, larger ones, or a smaller size."
+                f"{_LEAST_PICTURES}, or large ones. Choose more layers, or a smaller size."
             )
         return chosen
 
