@@ -102,10 +102,14 @@ interruption.""",
 )
 
 MAKINGS = {
-    "nuclei": Making(text=NUCLEI, config=TrainingConfig(n_images=170_000)),
+    "nuclei": Making(
+        text=NUCLEI, config=TrainingConfig(n_images=170_000, r1_late_after=90_000, augment=False)
+    ),
     "histology": Making(
         text=HISTOLOGY,
-        config=TrainingConfig(n_images=110_000, image_channels=3, r1_late_after=60_000),
+        config=TrainingConfig(
+            n_images=110_000, image_channels=3, r1_late_after=60_000, augment=False
+        ),
         hold_out_every=10,
     ),
 }

@@ -138,8 +138,8 @@ def test_cuts_that_do_not_exist_are_refused(layer):
         ({"resolution": -16}, "resolution of -16 px"),
         ({"widths": (8, 8)}, r"channel widths \(8, 8\) for 16 px; wanted 3 positive"),
         ({"widths": (8, 0, 4)}, r"channel widths \(8, 0, 4\)"),
-        ({"image_channels": 2}, "2 image channels; a PGGAN here draws 1"),
-        ({"image_channels": 4}, "4 image channels"),
+        ({"image_channels": 0}, "0 image channels; a PGGAN here draws 1 to 4"),
+        ({"image_channels": 5}, "5 image channels"),
     ],
 )
 def test_impossible_networks_are_refused(network, change, message):

@@ -38,8 +38,36 @@ def test_unknown_settings_are_refused():
         ({"learning_rate": float("nan")}, "learning_rate nan"),
         ({"r1_gamma": -1.0}, "r1_gamma -1.0"),
         ({"r1_gamma_late": -1.0}, "r1_gamma_late -1.0"),
+        ({"image_channels": 5}, "image_channels 5; wanted 1 to 4"),
+        ({"augment_target": 1.5}, "augment_target 1.5; wanted a share"),
+        ({"mix_probability": -0.1}, "mix_probability -0.1; wanted a share"),
     ],
 )
 def test_out_of_range_is_refused(setting, message):
     with pytest.raises(SettingsError, match=message):
         TrainingConfig(**setting)
+
+
+@pytest.mark.parametrize("resolution", [64, 128, 256])
+def test_the_recipe_fits_every_size(resolution):
+    """Networks can be built, and the finest size has 24 channels everywhere."""
+    config = TrainingConfig.for_resolution(resolution, image_channels=2, seed=5)
+    assert (config.resolution, config.image_channels, config.seed) == (resolution, 2, 5)
+    assert config.widths[-1] == 24
+    assert len(config.widths) == resolution.bit_length() - 2
+    assert config.widths[0] == 192
+
+
+def test_at_64_px_the_recipe_is_the_default():
+    assert TrainingConfig.for_resolution(64, bfloat16=True) == TrainingConfig()
+
+
+def test_the_recipe_can_be_changed():
+    config = TrainingConfig.for_resolution(128, n_images=5, widths=(8,) * 6, bfloat16=False)
+    assert (config.n_images, config.widths, config.bfloat16) == (5, (8,) * 6, False)
+
+
+@pytest.mark.parametrize("resolution", [0, 8, 100, 2048])
+def test_a_size_without_recipe_is_refused(resolution):
+    with pytest.raises(SettingsError, match=f"resolution of {resolution} px; wanted one of 16, 32"):
+        TrainingConfig.for_resolution(resolution)

@@ -85,10 +85,10 @@ def _n_scales(resolution: int, widths: Sequence[int]) -> int:
 
 
 def _check_channels(image_channels: int) -> None:
-    if image_channels not in (1, 3):
+    if image_channels not in (1, 2, 3, 4):
         raise PriorError(
-            f"Got {image_channels} image channels; a PGGAN here draws 1 (grey) or 3 (RGB). "
-            "Choose 1 or 3."
+            f"Got {image_channels} image channels; a PGGAN here draws 1 to 4. Choose 1 (grey), 3 "
+            "(RGB), or 2 or 4 for as many stains."
         )
 
 
@@ -108,7 +108,7 @@ class PGGANGenerator(SplitGenerator):
     code_dim : int
         Length of a latent code.
     image_channels : int
-        1 (grey) or 3 (RGB).
+        1 (grey), 3 (RGB), 2 or 4.
     position_bias : bool
         Whether the first block has a bias for every position of its 4x4 map, as some published
         networks have, in place of one a channel.

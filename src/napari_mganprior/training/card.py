@@ -14,8 +14,8 @@ from napari_mganprior.generators.base import SplitGenerator
 from napari_mganprior.priors.grid import GRID_SEED, contact_sheet, draw_samples, encode_sheet
 from napari_mganprior.training.data import CropSource
 from napari_mganprior.training.distance import SlicedDistance, sliced_wasserstein
-from napari_mganprior.training.loop import TrainingState
 from napari_mganprior.training.session import export_prior
+from napari_mganprior.training.state import TrainingState
 
 __all__ = [
     "CardText",
@@ -256,18 +256,18 @@ def _page(
         "Shows": text.domain,
         "Scale": text.pixel_size,
         "Images": f"{spec['resolution']}x{spec['resolution']} px, "
-        + ("grey" if spec["image_channels"] == 1 else "RGB"),
+        + {1: "grey", 3: "RGB"}.get(spec["image_channels"], f"{spec['image_channels']} channels"),
         "Pixel values": "1st to 99.8th percentile of the image, mapped to -1 .. 1",
         "Networks": f"PGGAN generator, channels {_list(spec['widths'])}, code of "
         f"{spec['code_dim']} numbers, {state.generator.n_layers} blocks; residual discriminator "
         "of the mirrored widths, for feature losses",
         "Trained on": text.data,
-        "Crops seen": f"{state.images_seen:,} of {config.n_images:,}",
+        "Crops seen": f"{state.images_seen:,} of {state.n_images:,}",
         "Seed": config.seed,
         "Settings": ", ".join(
             f"{key} {value}"
             for key, value in config.to_dict().items()
-            if key not in (*spec, "n_images", "seed")
+            if key not in (*spec, "n_images", "seed") and value is not None
         ),
         "Stored": "float16, exponential average of the generator's weights",
         "Licence": text.licence,

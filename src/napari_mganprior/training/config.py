@@ -1,11 +1,17 @@
 """Settings of a training run."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_mganprior.errors import SettingsError
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = ["TrainingConfig"]
+
+_RESOLUTIONS = (16, 32, 64, 128, 256, 512, 1024)
+_WIDEST, _FINEST = 192, 24  # channels at the coarsest and the finest size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,9 +27,9 @@ class TrainingConfig:
     code_dim : int
         Length of a latent code.
     image_channels : int
-        1 or 3.
+        1 to 4.
     n_images : int
-        Training ends when this many crops have been seen.
+        Training ends when this many crops have been seen; a time budget replaces it.
     batch_size : int
         Crops a step; a multiple of 4 (the group of the minibatch deviation).
     learning_rate : float
@@ -35,8 +41,8 @@ class TrainingConfig:
     r1_gamma_late : float
         The same from ``r1_late_after`` on: once the discriminator is stable, a weaker penalty
         lets it see finer detail.
-    r1_late_after : int
-        Crops after which ``r1_gamma_late`` replaces ``r1_gamma``.
+    r1_late_after : int or None
+        Crops after which ``r1_gamma_late`` replaces ``r1_gamma``; None is 45 % of the run.
     r1_every : int
         Steps between two R1 penalties; the penalty is multiplied by this.
     ema_half_life : int
@@ -44,7 +50,18 @@ class TrainingConfig:
     seed : int
         Of every random number of the run.
     bfloat16 : bool
-        Run the networks in bfloat16 where that is safe; about twice as fast.
+        Run the networks in bfloat16 where that is safe; about twice as fast on machines with
+        instructions for it, slower on others.
+    channels_last : bool
+        Keep the channels of a pixel side by side in memory; faster on CPUs and GPUs alike.
+    augment : bool
+        Change real and drawn crops alike before the discriminator sees them, as much as its
+        overfitting asks for (`napari_mganprior.training.augment`).
+    augment_target : float
+        Overfitting, 0 to 1, towards which the strength of the changes is driven.
+    mix_probability : float
+        Share of batches, 0 to 1, in which the generator draws from random mixtures of several
+        codes at a cut (`napari_mganprior.training.mixing`).
     """
 
     resolution: int = 64
@@ -56,11 +73,15 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     r1_gamma: float = 1.0
     r1_gamma_late: float = 0.1
-    r1_late_after: int = 90_000
+    r1_late_after: int | None = None
     r1_every: int = 16
     ema_half_life: int = 5_000
     seed: int = 0
     bfloat16: bool = True
+    channels_last: bool = True
+    augment: bool = True
+    augment_target: float = 0.6
+    mix_probability: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -87,6 +108,68 @@ class TrainingConfig:
                 f"and r1_gamma_late {self.r1_gamma_late}; wanted a rate "
                 "between 0 and 1 and a weight from 0 up. Leave them out to use the defaults."
             )
+        if self.image_channels not in (1, 2, 3, 4):
+            raise SettingsError(
+                f"Got image_channels {self.image_channels}; wanted 1 to 4. Set it to what the "
+                "images have."
+            )
+        for name in ("augment_target", "mix_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(
+                    f"Got {name} {getattr(self, name)}; wanted a share from 0 to 1. Leave it out "
+                    "to use the default."
+                )
+
+    @classmethod
+    def for_resolution(
+        cls,
+        resolution: int,
+        *,
+        image_channels: int = 1,
+        device: "torch.device | str" = "cpu",
+        **changes: Any,
+    ) -> "TrainingConfig":
+        """Choose settings by the size of the crops: the recipe that needs no tuning.
+
+        The penalty grows with the size, since the slope of a score is spread over more pixels.
+
+        Parameters
+        ----------
+        resolution : int
+            64, 128 or 256 (any power of two from 16 to 1024 is taken).
+        image_channels : int
+            1 to 4.
+        device : torch.device or str
+            Where it will run; decides whether bfloat16 is used.
+        **changes
+            Any other setting, in place of the recipe's.
+
+        Raises
+        ------
+        SettingsError
+            If the resolution is not such a number, or a setting is out of range.
+        """
+        if resolution not in _RESOLUTIONS:
+            raise SettingsError(
+                f"Got a resolution of {resolution} px; wanted one of "
+                f"{', '.join(map(str, _RESOLUTIONS))}. Choose 64, or 128 where there is a GPU or "
+                "much time."
+            )
+        import torch
+
+        from napari_mganprior.arrays import network_dtype
+
+        larger = resolution / 64
+        recipe: dict[str, Any] = {
+            "widths": tuple(
+                min(_WIDEST, _FINEST * resolution // side)
+                for side in (4 * 2**i for i in range(resolution.bit_length() - 2))
+            ),
+            "r1_gamma": max(1.0, larger),
+            "r1_gamma_late": 0.1 * max(1.0, larger**2),
+            "bfloat16": network_dtype("auto", torch.device(device)) == torch.bfloat16,
+        }
+        return cls(resolution=resolution, image_channels=image_channels, **{**recipe, **changes})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON-able values."""
