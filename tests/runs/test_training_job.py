@@ -133,7 +133,7 @@ def test_from_layers_to_a_prior(started, layer, priors):
 @pytest.mark.slow
 def test_what_is_killed_goes_on_where_it_was_saved(started, layer):
     """Law: kill -9 of the process leaves a run that ends as if nothing had been."""
-    job = started(TrainingJob.begin(tiny_order(n_images=400), [layer]))
+    job = started(TrainingJob.begin(tiny_order(n_images=120), [layer]))
     watch(job, seen(20))
     job.pause()
     saved = watch(job, lambda news: news.paused).images_seen
@@ -143,7 +143,7 @@ def test_what_is_killed_goes_on_where_it_was_saved(started, layer):
     assert "memory ran out" in str(end.error)  # nobody but the system sends that
     assert "Resume" in str(end.error)
     (run,) = list_runs()
-    assert (run.order.name, run.images_seen, run.n_images) == ("discs", saved, 400)
+    assert (run.order.name, run.images_seen, run.n_images) == ("discs", saved, 120)
     with pytest.raises(SettingsError, match="'discs', which a run has that has not ended"):
         check_training_name("discs")
 
@@ -152,8 +152,30 @@ def test_what_is_killed_goes_on_where_it_was_saved(started, layer):
     assert news.images_seen == saved
     assert news.points  # the curves of before
     assert watch(again).end.prior == "discs"
-    assert read_entry("discs").card.training["images_seen"] == 400
+    assert 0 < read_entry("discs").card.training["images_seen"] <= 120  # the best of it
     assert list_runs() == ()
+
+
+@pytest.mark.slow
+def test_a_time_budget_is_planned_kept_and_told(tmp_path):
+    """Law: the number of crops is known after seconds; distances and too short a time are told."""
+    np.savez(tmp_path / "discs.npz", **{str(i): p for i, p in enumerate(discs(12, 32))})
+    order = tiny_order(
+        inputs=(str(tmp_path / "discs.npz"),), minutes=0.1, n_images=None, name="short"
+    )
+    write_order(run_folder("short"), order)
+    start = time.monotonic()
+    sofar, plans = TrainingNews(), []
+    for news in train_prior(run_folder("short"), Pressed()):
+        sofar = sofar.then(news)
+        plans.append((time.monotonic() - start, news.n_images))
+    assert any(n == 0 for _, n in plans)
+    assert sofar.images_seen == sofar.n_images > 0
+    assert sofar.end.prior == "short"
+    assert any("wanted at least 5,000 to learn anything" in said for said in sofar.notices)
+    measured = [point.distance for point in sofar.points if point.distance is not None]
+    assert measured
+    assert all(1 < distance < 1000 for distance in measured)
 
 
 @pytest.mark.slow

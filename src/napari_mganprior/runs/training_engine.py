@@ -1,29 +1,34 @@
 """From a run's folder to the trainer and back: the file of the training runs that loads torch."""
 
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mganprior.arrays import choose_device, seeded
+from napari_mganprior.errors import TrainingError
 from napari_mganprior.files import write_atomically
 from napari_mganprior.priors.grid import GRID_SEED, contact_sheet, draw_samples, encode_sheet
 from napari_mganprior.runs.training_folder import CHECKPOINT, COPIED, TrainingOrder
 from napari_mganprior.runs.training_layers import open_copies
 from napari_mganprior.training.card import CardText, publish_prior
 from napari_mganprior.training.config import TrainingConfig
-from napari_mganprior.training.loop import TrainingState, TrainingStep, train
-from napari_mganprior.training.session import export_prior, open_state, save_state
+from napari_mganprior.training.loop import TrainingStep
+from napari_mganprior.training.session import (
+    export_prior,
+    open_state,
+    run_session,
+    save_sound_state,
+)
 from napari_mganprior.training.sources import ArrayInput, Sources, opening_steps
+from napari_mganprior.training.state import TrainingState
 
 __all__ = ["Session", "open_session"]
 
 _SIDE = 4  # samples along a side of the sheet
 _FEW = 3
-_MEASURE_SECONDS = 3.0
+_MEASURED_AT_64 = 5_000  # crops between two distances
 _N_MEASURED, _N_SEARCHED = 500, 5_000  # seconds, not minutes, at the end of a run
 
 
@@ -36,8 +41,6 @@ class Session:
         Of the run.
     order : TrainingOrder
         What is asked for.
-    state : TrainingState
-        New, or from the checkpoint.
     sources : Sources
         What to train on, and what to measure with.
 
@@ -45,48 +48,58 @@ class Session:
     ----------
     notices : list of str
         What is to be told before it starts.
+    saved_at : int or None
+        Crops at the checkpoint on the disk; None before there is one.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        order: TrainingOrder,
-        state: TrainingState,
-        sources: Sources,
-    ) -> None:
-        self._folder, self._order, self._state = folder, order, state
+    def __init__(self, folder: Path, order: TrainingOrder, sources: Sources) -> None:
+        self._folder, self._order = folder, order
+        self._path = folder / CHECKPOINT
         self._train, self._held_out = sources.train, sources.held_out
+        self._device = choose_device(order.device)
+        self._state: TrainingState | None = None
         self.notices = _skipped(sources)
+        self.saved_at: int | None = None
+        if self._path.exists():
+            self._state = open_state(self._path, self._device)
+            self.saved_at = self._state.images_seen
 
     @property
     def images_seen(self) -> int:
         """Crops so far."""
-        return self._state.images_seen
+        return 0 if self._state is None else self._state.images_seen
 
     @property
     def n_images(self) -> int:
-        """Crops at the end."""
-        return self._state.config.n_images
+        """Crops at the end; 0 while a time budget has not been planned."""
+        state = self._state
+        if state is None or (state.minutes is not None and not state.planned):
+            return 0
+        return state.n_images
 
     def __iter__(self) -> Iterator[TrainingStep]:
-        state, minutes = self._state, self._order.minutes
-        if minutes is not None and state.images_seen == 0:
-            start = time.perf_counter()
-            for step in train(state, self._train):
-                yield step
-                seconds = time.perf_counter() - start
-                if seconds > min(_MEASURE_SECONDS, 6 * minutes):
-                    break
-            n = int(60 * minutes * state.images_seen / seconds)
-            state.config = replace(state.config, n_images=max(n, state.images_seen))
-        yield from train(state, self._train)
+        config = self._config() if self._state is None else self._state.config
+        yield from run_session(
+            self._folder,
+            self._train,
+            config,
+            held_out=self._held_out,
+            minutes=self._order.minutes,
+            device=self._device,
+            measure_every=self._measure_every(config),
+            saved=self._note_saved,
+            opened=self._note_opened,
+        )
 
     def save(self) -> None:
-        """Write the checkpoint; StorageError if that fails."""
-        save_state(self._state, self._folder / CHECKPOINT)
+        """Write the checkpoint, unless the run may be beyond help; StorageError if that fails."""
+        if self._state is not None and save_sound_state(self._state, self._path):
+            self._note_saved(self._state)
 
-    def sheet(self) -> NDArray[np.uint8]:
+    def sheet(self) -> NDArray[np.uint8] | None:
         """Draw samples of the averaged generator, for the same codes each time."""
+        if self._state is None:
+            return None
         samples = draw_samples(self._state.average, _SIDE**2, rng=seeded(GRID_SEED))
         return contact_sheet(samples, _SIDE)
 
@@ -95,9 +108,10 @@ class Session:
         order = self._order
         yield "Measuring the prior and drawing samples"
         made = self._folder / "published"
+        state = self._best()
         if self._held_out is not None:
             publish_prior(
-                self._state,
+                state,
                 made,
                 self._text(),
                 train=self._train,
@@ -106,18 +120,56 @@ class Session:
                 n_searched=_N_SEARCHED,
             )
         else:
-            self._publish_unmeasured(made)
+            self._publish_unmeasured(state, made)
         # the prior itself last: what lies beside it is no prior
         endings = ("_grid.png", "_nearest.png", ".md", ".safetensors")
         for name in (order.name + ending for ending in endings):
             if (made / name).exists():
                 write_atomically(target / name, (made / name).read_bytes())
 
-    def _publish_unmeasured(self, made: Path) -> None:
+    def _best(self) -> TrainingState:
+        """Return the state with the smallest distance; the last one where none was measured."""
+        path = self._folder / "best.pt"
+        state = open_state(path, self._device) if path.exists() else self._state
+        if state is None:
+            raise TrainingError(
+                "Got the end of the run before its first step; wanted something to keep. Let it "
+                "train for a while."
+            )
+        return state
+
+    def _config(self) -> TrainingConfig:
+        order, changes = self._order, dict(self._order.settings)
+        if order.n_images is not None:
+            changes["n_images"] = order.n_images
+        return TrainingConfig.for_resolution(
+            order.resolution,
+            image_channels=self._train.image_channels,
+            device=self._device,
+            seed=order.seed,
+            **changes,
+        )
+
+    def _measure_every(self, config: TrainingConfig) -> int:
+        """Measure some ten times a run at least, for up to a twentieth of the time."""
+        usual = max(500, _MEASURED_AT_64 * 64**2 // config.resolution**2)
+        if self._order.n_images is not None:
+            usual = min(usual, self._order.n_images // 10)
+        return max(config.batch_size, usual)
+
+    def _note_opened(self, state: TrainingState) -> None:
+        self._state = state
+        if self._path.exists():  # written before the first step
+            self.saved_at = state.images_seen
+
+    def _note_saved(self, state: TrainingState) -> None:
+        self.saved_at = state.images_seen
+
+    def _publish_unmeasured(self, state: TrainingState, made: Path) -> None:
         """Write prior and samples where no image could be spared to measure with."""
         text = self._text()
         export_prior(
-            self._state,
+            state,
             made / f"{text.name}.safetensors",
             name=text.name,
             domain=text.domain,
@@ -125,7 +177,7 @@ class Session:
             pixel_size=text.pixel_size,
             training={"data": text.data, "n_images_used": self._train.n_images},
         )
-        samples = draw_samples(self._state.average, 64, rng=seeded(GRID_SEED))
+        samples = draw_samples(state.average, 64, rng=seeded(GRID_SEED))
         grid = encode_sheet(contact_sheet(samples, 8))
         write_atomically(made / f"{text.name}_grid.png", grid)
 
@@ -160,25 +212,12 @@ def open_session(folder: Path, order: TrainingOrder) -> Iterator["str | Session"
     MGANPriorError
         If images, settings or the checkpoint are refused.
     """
-    device = choose_device(order.device)
     sources: Sources | None = None
     for step in opening_steps(_inputs(folder, order), order.resolution, seed=order.seed):
         yield f"Reading the images ({step.n_images} found)"
         sources = step.sources
     assert sources is not None
-    path = folder / CHECKPOINT
-    if path.exists():
-        state = open_state(path, device)
-    else:
-        settings = {
-            "resolution": order.resolution,
-            "image_channels": sources.train.image_channels,
-            "n_images": order.n_images or TrainingConfig().n_images,
-            "seed": order.seed,
-            **order.settings,
-        }
-        state = TrainingState(TrainingConfig(**settings), device)
-    yield Session(folder, order, state, sources)
+    yield Session(folder, order, sources)
 
 
 def _inputs(folder: Path, order: TrainingOrder) -> list[ArrayInput | Path | str]:

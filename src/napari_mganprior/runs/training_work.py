@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from napari_mganprior.runs.training_news import TrainingEnd, TrainingNews, Train
 
 if TYPE_CHECKING:  # it imports torch
     from napari_mganprior.runs.training_engine import Session
+    from napari_mganprior.training.loop import TrainingStep
 
 __all__ = ["Pressed", "train_prior"]
 
@@ -104,7 +105,7 @@ def train_prior(folder: Path, pressed: Pressed) -> Generator[TrainingNews]:
         yield from _train(session, telling, pressed)
         if pressed.leave.is_set():
             session.save()
-            telling.saved()
+            telling.keep_up()
             yield replace(telling.now("Saved"), end=TrainingEnd(kept=True))
             return
         for doing in session.publish(user_folder()):
@@ -119,7 +120,7 @@ def _train(session: "Session", telling: "_Telling", pressed: Pressed) -> Generat
             yield telling.now()
         if not pressed.going.is_set():
             session.save()
-            telling.saved()
+            telling.keep_up()
             yield replace(telling.now(), paused=True)
             with telling.paused():
                 pressed.going.wait()
@@ -139,33 +140,31 @@ class _Telling:
         self._rate: float | None = None
         self._distance: float | None = None
         self._mark = (time.perf_counter(), session.images_seen)
-        self._saved_at = self._drawn_at = time.perf_counter()
+        self._saved_time = self._drawn_at = time.perf_counter()
         self._drawing = 0.0
         self._first = True
+        self._kept_at: int | None = None
 
     def begin(self) -> TrainingNews:
         """Return the news before the first step: what is known from an earlier session."""
         session = self._session
         self._points = read_history(self._folder, session.images_seen)
         self._notices += session.notices
-        write_progress(self._folder, session.images_seen, session.n_images)
-        return replace(self.now(), points=tuple(self._points))
+        return replace(self.now("Starting"), points=tuple(self._points))
 
-    def note(self, step: Any) -> None:
+    def note(self, step: "TrainingStep") -> None:
         """Take in a step."""
-        self._sums.append(
-            (step.generator_loss, step.discriminator_loss, getattr(step, "augment", 0.0))
-        )
-        if getattr(step, "notice", ""):
+        self._sums.append((step.generator_loss, step.discriminator_loss, step.augment))
+        if step.notice:
             self._notices.append(step.notice)
-        self._distance = getattr(step, "distance", None)
+        self._distance = step.distance
         last = self._points[-1].images_seen if self._points else 0
         every = max(1, step.n_images // _MOST_POINTS)
         if step.images_seen - last >= every or self._distance is not None:
             self._add_point()
-        if time.perf_counter() - self._saved_at >= _SAVE_SECONDS:
+        if time.perf_counter() - self._saved_time >= _SAVE_SECONDS:
             self._session.save()
-            self.saved()
+        self.keep_up()
 
     def due(self) -> bool:
         """Whether it is time for news."""
@@ -197,11 +196,14 @@ class _Telling:
             sheet=self._sheet(),
         )
 
-    def saved(self) -> None:
-        """Store what belongs to the checkpoint that has just been written."""
-        self._saved_at = time.perf_counter()
+    def keep_up(self) -> None:
+        """Store what belongs to a checkpoint that has just been written."""
+        at = self._session.saved_at
+        if at is None or at == self._kept_at:
+            return
+        self._kept_at, self._saved_time = at, time.perf_counter()
         write_history(self._folder, self._points)
-        write_progress(self._folder, self._session.images_seen, self._session.n_images)
+        write_progress(self._folder, at, self._session.n_images)
 
     def _add_point(self) -> None:
         if not self._sums:
@@ -231,6 +233,8 @@ class _Telling:
         if not self._first and now - self._drawn_at < wait:
             return None
         sheet = self._session.sheet()
+        if sheet is None:
+            return None
         self._first, self._drawn_at = False, time.perf_counter()
         self._drawing = self._drawn_at - now
         return sheet
