@@ -23,7 +23,8 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
-	prior-histology bench-inpaint bench-newcomer bench-reference bench-tasks bench-ui fuzz-imports \
+	prior-histology bench-inpaint bench-newcomer bench-reference bench-tasks bench-ui \
+	bench-ui-training fuzz-imports \
 	screenshots samples build wheel-check clean
 
 help:  ## print this list
@@ -110,6 +111,9 @@ bench-tasks: $(STAMP)  ## denoising and super-resolution against classical metho
 
 bench-ui: $(STAMP) system  ## what the live preview costs, memory after ten runs, the longest wait
 	$(SCREEN)$(BIN)/python benchmarks/ui.py $(ARGS)
+
+bench-ui-training: $(STAMP) system  ## how long the window is deaf while a prior is trained
+	$(SCREEN)$(BIN)/python benchmarks/ui_training.py $(ARGS)
 
 bench-newcomer: build system  ## seconds from pip install to a restored sample, in a fresh environment
 	$(SCREEN)$(BIN)/python benchmarks/newcomer.py dist/*.whl $(ARGS)

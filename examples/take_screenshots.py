@@ -6,8 +6,9 @@ Run it where there is a display, or under xvfb::
 
 It opens a sample, opens the form, runs it, and writes widget-before.png, -running.png, -after.png
 at 1366 x 768, in the dark theme, -light.png in the light one, a picture of each page of the form
-and of the recipe in both, the same of the form Batch after a run over three layers, and of the form
-Priors with a card and with a file to import.
+and of the recipe in both, the same of the form Batch after a run over three layers, of the form
+Priors with a card and with a file to import, and of the form Train a prior before and in the middle
+of a run, for which it needs images: ``DATA/nuclei/train.npz``. ``--only train`` takes one form's.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import napari
+import numpy as np
 from qtpy.QtWidgets import QApplication
 
 SIZE = (1366, 768)
@@ -119,7 +121,7 @@ def show_batch(camera: Camera, chosen: argparse.Namespace) -> None:
     viewer.window.remove_dock_widget(widget)
 
 
-def show_priors(camera: Camera) -> None:
+def show_priors(camera: Camera, chosen: argparse.Namespace) -> None:
     """Take the pictures of the form Priors; the file to import is one of nobody's."""
     viewer = camera.viewer
     viewer.layers.clear()
@@ -136,6 +138,39 @@ def show_priors(camera: Camera) -> None:
     viewer.window.remove_dock_widget(widget)
 
 
+def show_train(camera: Camera, chosen: argparse.Namespace) -> None:
+    """Take the pictures of the form Train a prior; the run is discarded."""
+    path = chosen.data / "nuclei" / "train.npz"
+    if not path.exists():
+        print(f"No {path}: the pictures of the form Train a prior stay as they are.")
+        return
+    with np.load(path) as file:
+        images = [file[key] for key in file.files]
+    side = 256
+    planes = [image[:side, :side] for image in images if min(image.shape) >= side][:100]
+    viewer = camera.viewer
+    viewer.layers.clear()
+    viewer.add_image(np.stack(planes), name="nuclei", contrast_limits=(0, 160))
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Train a prior")
+    widget.fields.layers.value = [viewer.layers["nuclei"]]
+    widget.fields.name.value = "my-nuclei"
+    widget.fields.domain.value = "nuclei, fluorescence, 20x"
+    for theme in THEMES:
+        camera.shoot(f"train-form-{theme}", theme)
+    viewer.theme = "dark"
+    widget.train_button.click()
+    monitor = widget.monitor
+    if not wait(lambda: bool(monitor.distance.lines), seconds=chosen.timeout):
+        raise SystemExit(f"Nothing was measured: {widget.status.text()} {monitor.pace.text()}")
+    wait(seconds=chosen.train_seconds)
+    for theme in THEMES:
+        camera.shoot(f"train-running-{theme}", theme)
+    for _ in range(2):
+        monitor.discard_button.click()
+    wait(lambda: widget.keeper.job is None, seconds=chosen.timeout)
+    viewer.window.remove_dock_widget(widget)
+
+
 def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -143,6 +178,9 @@ def main() -> None:
     parser.add_argument("--sample", default="nuclei_bubble")
     parser.add_argument("--quality", default="balanced")
     parser.add_argument("--folder", type=Path, default=Path("docs/images"))
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--train-seconds", type=float, default=120.0, help="after a distance")
+    parser.add_argument("--only", choices=("inpaint", "batch", "priors", "train"))
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
@@ -153,9 +191,15 @@ def main() -> None:
         viewer = napari.Viewer()
         viewer.window.resize(*SIZE)
         camera = Camera(viewer, chosen.folder)
-        show_inpaint(camera, chosen)
-        show_batch(camera, chosen)
-        show_priors(camera)
+        forms: dict[str, Callable[[Camera, argparse.Namespace], None]] = {
+            "inpaint": show_inpaint,
+            "batch": show_batch,
+            "priors": show_priors,
+            "train": show_train,
+        }
+        for name, show in forms.items():
+            if chosen.only in (None, name):
+                show(camera, chosen)
         viewer.close()
 
 

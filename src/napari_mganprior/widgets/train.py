@@ -6,7 +6,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_mganprior.errors import MGANPriorError
@@ -175,9 +175,11 @@ class TrainWidget(QWidget):
         monitor.discard_asked.connect(self._discard)
 
     def _start(self, job: TrainingJob) -> None:
-        window = getattr(getattr(self._viewer, "window", None), "_qt_window", None)
+        window: QWidget = self  # of napari, also where the dock floats
+        while (parent := window.parentWidget()) is not None:
+            window = parent
         try:
-            self._keeper.start(job, window if isinstance(window, QObject) else None)
+            self._keeper.start(job, None if window is self else window)
         except MGANPriorError as error:
             self._tell(error)
 
