@@ -23,9 +23,8 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
-	prior-histology bench-inpaint bench-newcomer bench-reference bench-tasks bench-ui \
-	bench-ui-training fuzz-imports \
-	screenshots samples build wheel-check clean
+	prior-histology bench-inpaint bench-newcomer bench-reference bench-tasks bench-training \
+	bench-ui bench-ui-training fuzz-imports screenshots samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +107,9 @@ bench-reference: $(STAMP)  ## our engine's speed against the original procedure;
 
 bench-tasks: $(STAMP)  ## denoising and super-resolution against classical methods; needs DATA
 	$(BIN)/python benchmarks/tasks.py --data $(DATA)/nuclei/test.npz $(ARGS)
+
+bench-training: $(STAMP)  ## images a second of the trainer, with and without bfloat16 and channels_last
+	$(BIN)/python benchmarks/training.py $(ARGS)
 
 bench-ui: $(STAMP) system  ## what the live preview costs, memory after ten runs, the longest wait
 	$(SCREEN)$(BIN)/python benchmarks/ui.py $(ARGS)

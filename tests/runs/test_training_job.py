@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from napari_mganprior.errors import SettingsError, StorageError, TrainingError
+from napari_mganprior.generators.checkpoint import load_prior
 from napari_mganprior.priors import prior_names, read_entry
 from napari_mganprior.runs.training_folder import (
     CHECKPOINT,
@@ -125,6 +126,8 @@ def test_from_layers_to_a_prior(started, layer, priors):
     assert "discs" in prior_names()
     assert not run_folder("discs").exists()
     card = read_entry("discs").card
+    assert card.encoder
+    assert load_prior(priors / "discs.safetensors").encoder is not None
     assert (card.generator["resolution"], card.generator["image_channels"]) == (16, 1)
     assert (priors / "discs_grid.png").is_file()
     assert (priors / "discs.md").is_file()

@@ -1,15 +1,41 @@
 """Settings of an inversion. This file imports no torch, so that forms can be built quickly."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from napari_mganprior.errors import SettingsError
 
-__all__ = ["CODE_SPACES", "PRECISIONS", "QUALITIES", "InversionConfig", "preset"]
+__all__ = [
+    "CODE_SPACES",
+    "DATA_TERMS",
+    "FEATURES",
+    "METHODS",
+    "NORMS",
+    "PRECISIONS",
+    "QUALITIES",
+    "InversionConfig",
+    "overridden",
+    "preset",
+]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 QUALITIES = ("fast", "balanced", "best")
 CODE_SPACES = ("z", "w", "w+")
+FEATURES = ("discriminator", "vgg16")
+DATA_TERMS = ("mse", "poisson-gaussian")
+NORMS = ("l1", "l2")
+METHODS = (
+    "multi-code",
+    "single-code",
+    "encoder",
+    "encoder-optimised",
+    "features",
+    "pulse",
+    "layer-by-layer",
+    "multi-cut",
+)
+"""What is searched for; `inversion.spaces` says what each is and who described it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +59,14 @@ class InversionConfig:
     n_steps : int
         Evaluations of the generator at the most.
     feature_weight : float
-        Weight of the distance between discriminator features, 0 or more. It is multiplied by
-        the mean squared error's own scale, so 1 makes both terms alike.
+        Weight of the distance between inner maps of a network, 0 or more; each map is divided
+        by its own variance.
+    features : {"discriminator", "vgg16"}
+        Which network: the prior's own discriminator, or VGG16 (relu3_3 and conv4_3), whose
+        weights `fetch_weights` brings.
+    data_term : {"mse", "poisson-gaussian"}
+        How far the drawing is from what was measured: mean squared error, or the likelihood of
+        noise whose variance grows with the drawing, for an operator that knows its noise.
     held_out : float
         Share of the measured pixels kept out of the loss to choose the best iterate by,
         0 .. 0.5; 0 chooses by the loss itself.
@@ -66,6 +98,22 @@ class InversionConfig:
     optimise_noise : bool
         Whether the noise inputs above the cut are searched too, on a sphere as z is; for style
         generators. They fit fine detail of what was measured and add nothing where it was not.
+    method : str
+        One of `METHODS`.
+    tune_steps : int
+        Evaluations after the search in which a copy of the generator's blocks above the cut is
+        fitted too, 0 or more. It fits what was measured better, noise included, and the prior
+        knows less of what was not.
+    tune_rate : float
+        Learning rate of that, above 0 .. 1.
+    ball : float
+        For the method layer-by-layer: how far a map may leave what the search below it drew, as a
+        share of that map's own length, 0.001 .. 10.
+    ball_norm : {"l1", "l2"}
+        The length that is meant.
+    map_weight : float
+        For the method features: weight of the squared distance, in standard deviations, of the
+        map from what the generator draws, 0 or more.
     """
 
     layer: int = 5
@@ -76,6 +124,8 @@ class InversionConfig:
     n_candidates: int = 4
     n_steps: int = 100
     feature_weight: float = 0.0
+    features: str = "discriminator"
+    data_term: str = "mse"
     held_out: float = 0.05
     context: float = 4.0
     reach: float = 2.0
@@ -86,6 +136,12 @@ class InversionConfig:
     precision: str = "auto"
     code_space: str = "z"
     optimise_noise: bool = False
+    method: str = "multi-code"
+    tune_steps: int = 0
+    tune_rate: float = 1e-3
+    ball: float = 0.3
+    ball_norm: str = "l2"
+    map_weight: float = 1e-3
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -111,6 +167,10 @@ class InversionConfig:
             "tolerance": (0, 1),
             "noise_level": (0, 2),
             "history": (1, 200),
+            "tune_steps": (0, 100_000),
+            "tune_rate": (1e-8, 1),
+            "ball": (1e-3, 10),
+            "map_weight": (0, 1e6),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
@@ -126,20 +186,29 @@ class InversionConfig:
                     f"Got {name} = {value}; wanted {low} to {high}. Choose a number in between."
                 )
 
-        if self.precision not in PRECISIONS:
-            raise SettingsError(
-                f"Got precision = {self.precision!r}; wanted one of {', '.join(PRECISIONS)}. "
-                "Choose auto."
-            )
-        if self.code_space not in CODE_SPACES:
-            raise SettingsError(
-                f"Got code_space = {self.code_space!r}; wanted one of {', '.join(CODE_SPACES)}. "
-                "Choose z."
-            )
+        names = {
+            "precision": PRECISIONS,
+            "code_space": CODE_SPACES,
+            "features": FEATURES,
+            "data_term": DATA_TERMS,
+            "method": METHODS,
+            "ball_norm": NORMS,
+        }
+        for name, choices in names.items():
+            if getattr(self, name) not in choices:
+                raise SettingsError(
+                    f"Got {name} = {getattr(self, name)!r}; wanted one of {', '.join(choices)}. "
+                    f"Choose {choices[0]}."
+                )
         if not isinstance(self.optimise_noise, bool):
             raise SettingsError(
                 f"Got optimise_noise = {self.optimise_noise!r}; wanted True or False. Choose False."
             )
+
+    @property
+    def n_evaluations(self) -> int:
+        """Evaluations of the generator at the most, the fitting of its copy included."""
+        return (1 if self.method == "encoder" else self.n_steps) + self.tune_steps
 
     def smaller(self) -> "InversionConfig":
         """Return settings that take less memory: half the restarts, or else half the codes.
@@ -171,6 +240,27 @@ class InversionConfig:
                 "napari-mganprior."
             )
         return cls(**raw)
+
+
+def overridden(config: InversionConfig, overrides: Mapping[str, Any]) -> InversionConfig:
+    """Put single settings in place of those of a quality.
+
+    Parameters
+    ----------
+    config : InversionConfig
+        The quality's.
+    overrides : mapping
+        Names of settings, and their values. A ``layer`` alone is meant for thin damage too.
+
+    Raises
+    ------
+    SettingsError
+        If a name is unknown or a value out of range.
+    """
+    changed = dict(overrides)
+    if "layer" in changed:
+        changed.setdefault("fine_layer", changed["layer"])
+    return InversionConfig.from_dict({**config.to_dict(), **changed})
 
 
 def preset(quality: str, cuts: tuple[int, int] = (5, 7)) -> InversionConfig:

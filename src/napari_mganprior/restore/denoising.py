@@ -1,6 +1,6 @@
 """Draw a noisy image anew from what a prior knows, and stop where only noise is left to explain."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ __all__ = ["Denoising"]
 
 # or the few dark pixels that happen to be surest would decide alone
 _FEWEST_PHOTONS = 2.0
+_LEAST_PHOTONS = 1.0  # in the likelihood, where the drawing itself says how many there are
 
 
 class Denoising(WindowTask):
@@ -48,7 +49,7 @@ class Denoising(WindowTask):
         (H, W); pixels that are not 0 are bad (dead, hot), and are invented.
     find_bad : bool
         Add to the mask what `find_bad_pixels` finds.
-    quality, config, seed, device, zoom, precision, start
+    quality, config, overrides, seed, device, zoom, precision, start
         As for `Inpainting`; a quality takes twice the evaluations here.
 
     Attributes
@@ -83,6 +84,7 @@ class Denoising(WindowTask):
         find_bad: bool = False,
         quality: str = "balanced",
         config: InversionConfig | None = None,
+        overrides: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: str = "auto",
         zoom: float | None = 1.0,
@@ -98,9 +100,11 @@ class Denoising(WindowTask):
             bad = checked_mask(marked | find_bad_pixels(picture), picture, may_be_empty=True)
         self._find_bad = find_bad
         self._given = NoiseConfig() if noise is None else noise
+        self._noise_grows = self._given.model == "poisson"
         super().__init__(
-            picture, marked, bad, prior, quality=quality, config=config, seed=seed,
-            device=device, zoom=zoom, precision=precision, start=start, extent=DamageConfig(),
+            picture, marked, bad, prior, quality=quality, config=config,
+            overrides=overrides, seed=seed, device=device, zoom=zoom, precision=precision,
+            start=start, extent=DamageConfig(),
         )  # fmt: skip
 
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
@@ -131,6 +135,10 @@ class Denoising(WindowTask):
                 "wanted less than half of that. Give a smaller level or gain, or average several "
                 "images first."
             )
+        self._alone = self._variance
+        if self._config.data_term != "mse":  # the likelihood weighs every pixel itself
+            self._weights = good.astype(np.float64)
+            self._alone = variance(0.0) / variance(_LEAST_PHOTONS)
         return values
 
     def _blank(self) -> Sheet:
@@ -149,16 +157,22 @@ class Denoising(WindowTask):
                 values[weight > 0].ravel() for values, weight in map(trial.read, trial.plan.windows)
             ]
             self._share = float(np.concatenate(left).std())
-        self._noise = sheet((self._weights * self._variance).astype(np.float32))
+        self._noise = sheet((self._weights * self._alone).astype(np.float32))
         return sheet(self._values.encode(clean, clip=False))
 
     def _search(self, window: Window, rng: torch.Generator) -> Iterator[Step]:
         values, weight = self._surface.read(window)
         known = weight > 0
         config = self._config
-        if known.any():  # the weighted mean square of the noise alone
+        operator = DenoisingOperator(torch.from_numpy(known)[None, None], self._noise_line())
+        if known.any():  # the error of the noise alone
             expected = float(self._noise.read(window)[0][known].sum() / weight[known].sum())
-            level = float(np.sqrt(max(expected, 0.0))) * self._share
+            level = float(np.sqrt(max(expected, 0.0)))
+            if operator.noise is None:
+                level *= self._share
+            else:
+                middle = torch.tensor(float(values[known].mean()))
+                level *= float(operator.noise_variance(middle).sqrt())
             config = replace(config, noise_level=min(level, 2.0))
         return search_measurement(
             values,
@@ -166,11 +180,26 @@ class Denoising(WindowTask):
             window,
             self._prior,
             config,
-            operator=DenoisingOperator(torch.from_numpy(known)[None, None]),
+            operator=operator,
             rng=rng,
             device=self._device,
             start=self._known_codes(),
         )
+
+    def _noise_line(self) -> tuple[float, float, float] | None:
+        """Return the noise's variance over the signal, both in the generator's units."""
+        if self._config.data_term == "mse":
+            return None
+        unit = (self._values.high - self._values.low) / 2
+        ends = np.array([self._values.low, self._values.low + unit])  # -1 and 0
+        gain, offset, read = self.noise.gain, self.noise.offset, self.noise.read_noise
+        assert gain is not None
+        assert offset is not None
+        assert read is not None
+        at, middle = (gain * (ends - offset) + read**2) / unit**2
+        least = self.noise.variance(np.array(-np.inf), photons=_LEAST_PHOTONS) / unit**2
+        share = self._share**2
+        return float(middle - at) * share, float(middle) * share, float(least) * share
 
     def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
         measured = self._image[~self._mask]

@@ -1,5 +1,6 @@
 """From a run's folder to the trainer and back: the file of the training runs that loads torch."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +10,13 @@ from numpy.typing import NDArray
 from napari_mganprior.arrays import choose_device, seeded
 from napari_mganprior.errors import TrainingError
 from napari_mganprior.files import write_atomically
+from napari_mganprior.generators.checkpoint import add_encoder, load_prior
 from napari_mganprior.priors.grid import GRID_SEED, contact_sheet, draw_samples, encode_sheet
 from napari_mganprior.runs.training_folder import CHECKPOINT, COPIED, TrainingOrder
 from napari_mganprior.runs.training_layers import open_copies
 from napari_mganprior.training.card import CardText, publish_prior
 from napari_mganprior.training.config import TrainingConfig
+from napari_mganprior.training.encoder import EncoderConfig, EncoderState, train_encoder
 from napari_mganprior.training.loop import TrainingStep
 from napari_mganprior.training.session import (
     export_prior,
@@ -29,6 +32,7 @@ __all__ = ["Session", "open_session"]
 _SIDE = 4  # samples along a side of the sheet
 _FEW = 3
 _MEASURED_AT_64 = 5_000  # crops between two distances
+_ENCODER_SHARE, _ENCODER_MINUTES = 0.1, (0.05, 10.0)  # of the run's time; least and most
 _N_MEASURED, _N_SEARCHED = 500, 5_000  # seconds, not minutes, at the end of a run
 
 
@@ -121,11 +125,36 @@ class Session:
             )
         else:
             self._publish_unmeasured(state, made)
+        if order.encoder:
+            yield from self._add_encoder(made / f"{order.name}.safetensors", state.seconds)
         # the prior itself last: what lies beside it is no prior
         endings = ("_grid.png", "_nearest.png", ".md", ".safetensors")
         for name in (order.name + ending for ending in endings):
             if (made / name).exists():
                 write_atomically(target / name, (made / name).read_bytes())
+
+    def _add_encoder(self, path: Path, seconds: float) -> Iterator[str]:
+        """Train an encoder on the prior's own drawings, for a tenth of the time of the run."""
+        minutes = min(max(_ENCODER_SHARE * seconds / 60, _ENCODER_MINUTES[0]), _ENCODER_MINUTES[1])
+        yield "Training the encoder"
+        generator = load_prior(path).generator
+        state = EncoderState(generator, EncoderConfig(seed=self._order.seed))
+        began = time.monotonic()
+        for step in train_encoder(generator, state, minutes=minutes):
+            left = max(0.0, 60 * minutes - (time.monotonic() - began))
+            yield f"Training the encoder, {left:.0f} s left"
+        add_encoder(
+            path,
+            path,
+            state.encoder,
+            {
+                "images_seen": step.images_seen,
+                "minutes": minutes,
+                "image_loss": step.image_loss,
+                "code_loss": step.code_loss,
+                "config": state.config.to_dict(),
+            },
+        )
 
     def _best(self) -> TrainingState:
         """Return the state with the smallest distance; the last one where none was measured."""

@@ -74,6 +74,8 @@ class TrainingOrder:
         Of every random number of the run, 0 or more.
     device : str
         Where it computes.
+    encoder : bool
+        Whether an encoder is trained at the end, for a tenth of the time.
     settings : dict
         More fields of `TrainingConfig`, for those who know them.
 
@@ -93,6 +95,7 @@ class TrainingOrder:
     n_images: int | None = None
     seed: int = 0
     device: str = "auto"
+    encoder: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

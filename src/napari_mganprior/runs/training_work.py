@@ -109,7 +109,10 @@ def train_prior(folder: Path, pressed: Pressed) -> Generator[TrainingNews]:
             yield replace(telling.now("Saved"), end=TrainingEnd(kept=True))
             return
         for doing in session.publish(user_folder()):
-            yield replace(telling.now(doing), training=False)
+            yield telling.now(doing)
+            if pressed.leave.is_set():  # the checkpoint is there: another time
+                yield replace(telling.now("Saved"), end=TrainingEnd(kept=True))
+                return
         yield replace(telling.now("Done"), end=TrainingEnd(prior=order.name))
 
 

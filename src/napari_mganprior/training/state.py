@@ -205,6 +205,7 @@ class TrainingState:
             setattr(self, name, plan[name])
 
     def _take_randomness(self, rngs: list[Tensor]) -> None:
+        rngs = [state.clone() for state in rngs]  # torch 2.13 crashes on a part of a larger tensor
         if len(rngs) == self.ranks.size:
             self.rng.set_state(rngs[self.ranks.rank])
         else:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import ComboBox, FileEdit, LineEdit, Select, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit, Select, SpinBox
 from napari.layers import Image
 from napari.layers.base import Layer
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # renamed by qtpy
@@ -42,6 +42,8 @@ _TIPS = {
     "decides.",
     "crops": "How many crops to see, in place of the time; 0 for the time",
     "seed": "Where chance begins",
+    "encoder": "Train an encoder at the end, for a tenth of the time: it guesses codes from a damaged "
+    "picture, so that searches start nearer",
     "device": "What computes. auto takes the graphics card if there is one.",
 }
 
@@ -127,6 +129,7 @@ class TrainFields(QWidget):
             n_images=crops or None,
             seed=int(self.seed.value),
             device=str(self.device.value),
+            encoder=bool(self.encoder.value),
             settings=self._more,
         )
         return order, layers
@@ -158,12 +161,13 @@ class TrainFields(QWidget):
         self.licence = LineEdit(tooltip=_TIPS["licence"])
         self.crops = SpinBox(value=0, min=0, max=100_000_000, step=1000, tooltip=_TIPS["crops"])
         self.seed = SpinBox(value=0, min=0, max=_LARGEST_SEED, tooltip=_TIPS["seed"])
+        self.encoder = CheckBox(value=True, text="train an encoder", tooltip=_TIPS["encoder"])
         self.device = ComboBox(choices=_DEVICES, value="auto", tooltip=_TIPS["device"])
 
     def _all(self) -> tuple[Any, ...]:
         return (
             self.source, self.layers, self.path, self.name, self.side, self.minutes,
-            self.domain, self.licence, self.crops, self.seed, self.device,
+            self.domain, self.licence, self.crops, self.seed, self.device, self.encoder,
         )  # fmt: skip
 
     def _remembered(self) -> dict[str, Any]:
@@ -186,6 +190,7 @@ class TrainFields(QWidget):
             ("Crops", [self.crops]),
             ("Seed", [self.seed]),
             ("Device", [self.device]),
+            ("At the end", [self.encoder]),
         )
         rows = (
             ("Learn from", [self.source]),
