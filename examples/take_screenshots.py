@@ -155,6 +155,7 @@ def show_train(camera: Camera, chosen: argparse.Namespace) -> None:
     widget.fields.layers.value = [viewer.layers["nuclei"]]
     widget.fields.name.value = "my-nuclei"
     widget.fields.domain.value = "nuclei, fluorescence, 20x"
+    widget.fields.minutes.value = chosen.train_minutes
     for theme in THEMES:
         camera.shoot(f"train-form-{theme}", theme)
     viewer.theme = "dark"
@@ -162,7 +163,7 @@ def show_train(camera: Camera, chosen: argparse.Namespace) -> None:
     monitor = widget.monitor
     if not wait(lambda: bool(monitor.distance.lines), seconds=chosen.timeout):
         raise SystemExit(f"Nothing was measured: {widget.status.text()} {monitor.pace.text()}")
-    wait(seconds=chosen.train_seconds)
+    wait(lambda: len(monitor.distance.lines[0]) >= chosen.distances, seconds=chosen.timeout)
     for theme in THEMES:
         camera.shoot(f"train-running-{theme}", theme)
     for _ in range(2):
@@ -179,7 +180,8 @@ def main() -> None:
     parser.add_argument("--quality", default="balanced")
     parser.add_argument("--folder", type=Path, default=Path("docs/images"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--train-seconds", type=float, default=120.0, help="after a distance")
+    parser.add_argument("--train-minutes", type=int, default=30, help="of Train a prior")
+    parser.add_argument("--distances", type=int, default=4, help="measured before its picture")
     parser.add_argument("--only", choices=("inpaint", "batch", "priors", "train"))
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds")
     chosen = parser.parse_args()

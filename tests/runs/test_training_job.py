@@ -100,7 +100,7 @@ def seen(n):
 @pytest.mark.slow
 def test_from_layers_to_a_prior(started, layer, priors):
     """Law: it can be paused and goes on; at the end there is a prior and no folder."""
-    job = started(TrainingJob.begin(tiny_order(n_images=2_000), [layer]))
+    job = started(TrainingJob.begin(tiny_order(n_images=2_000, encoder=True), [layer]))
     news = watch(job, seen(20))
     assert news.end is None, news.end
     assert (run_folder("discs") / COPIED).is_dir()

@@ -24,6 +24,6 @@ def tiny_order(name: str = "discs", **changes: Any) -> TrainingOrder:
     """Return an order of 16 px and a few hundred crops."""
     given: dict[str, Any] = {
         "name": name, "inputs": (COPIED,), "shown": "discs", "resolution": 16, "minutes": None,
-        "n_images": 200, "device": "cpu", "settings": TINY, **changes,
+        "n_images": 200, "device": "cpu", "encoder": False, "settings": TINY, **changes,
     }  # fmt: skip
     return TrainingOrder(**given)

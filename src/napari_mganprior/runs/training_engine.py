@@ -32,7 +32,7 @@ __all__ = ["Session", "open_session"]
 _SIDE = 4  # samples along a side of the sheet
 _FEW = 3
 _MEASURED_AT_64 = 5_000  # crops between two distances
-_ENCODER_SHARE, _ENCODER_MINUTES = 0.1, (0.05, 10.0)  # of the run's time; least and most
+_ENCODER_SHARE, _ENCODER_MINUTES = 0.1, (0.1, 10.0)  # of the run's time; least and most
 _N_MEASURED, _N_SEARCHED = 500, 5_000  # seconds, not minutes, at the end of a run
 
 
@@ -139,22 +139,22 @@ class Session:
         yield "Training the encoder"
         generator = load_prior(path).generator
         state = EncoderState(generator, EncoderConfig(seed=self._order.seed))
-        began = time.monotonic()
-        for step in train_encoder(generator, state, minutes=minutes):
-            left = max(0.0, 60 * minutes - (time.monotonic() - began))
-            yield f"Training the encoder, {left:.0f} s left"
-        add_encoder(
-            path,
-            path,
-            state.encoder,
-            {
-                "images_seen": step.images_seen,
-                "minutes": minutes,
-                "image_loss": step.image_loss,
-                "code_loss": step.code_loss,
-                "config": state.config.to_dict(),
-            },
-        )
+        began, told, last = time.monotonic(), 0.0, None
+        for last in train_encoder(generator, state, minutes=minutes):
+            if time.monotonic() - told >= 1.0:
+                told = time.monotonic()
+                left = max(0.0, 60 * minutes - (told - began))
+                yield f"Training the encoder, {left:.0f} s left"
+        if last is None:  # not even its first drawings were done in the time
+            return
+        trained = {
+            "images_seen": last.images_seen,
+            "minutes": minutes,
+            "image_loss": last.image_loss,
+            "code_loss": last.code_loss,
+            "config": state.config.to_dict(),
+        }
+        add_encoder(path, path, state.encoder, trained)
 
     def _best(self) -> TrainingState:
         """Return the state with the smallest distance; the last one where none was measured."""

@@ -42,8 +42,8 @@ _TIPS = {
     "decides.",
     "crops": "How many crops to see, in place of the time; 0 for the time",
     "seed": "Where chance begins",
-    "encoder": "Train an encoder at the end, for a tenth of the time: it guesses codes from a damaged "
-    "picture, so that searches start nearer",
+    "encoder": "Train an encoder at the end, for a tenth of the time: it guesses the codes of a "
+    "damaged picture; the method 'encoder' needs one",
     "device": "What computes. auto takes the graphics card if there is one.",
 }
 
