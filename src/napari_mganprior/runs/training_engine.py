@@ -140,7 +140,8 @@ class Session:
         generator = load_prior(path).generator
         state = EncoderState(generator, EncoderConfig(seed=self._order.seed))
         began, told, last = time.monotonic(), 0.0, None
-        for last in train_encoder(generator, state, minutes=minutes):
+        for step in train_encoder(generator, state, minutes=minutes):
+            last = step
             if time.monotonic() - told >= 1.0:
                 told = time.monotonic()
                 left = max(0.0, 60 * minutes - (told - began))
