@@ -362,8 +362,8 @@ def test_curves_legends_and_notices(monitor):
     assert monitor.numbers.text() == "10 of 20 crops"
     assert monitor.pace.text() == "2 s left · 5 crops a second"
     assert [len(line) for line in monitor.losses.lines] == [10, 10]
-    assert monitor.losses.legend[0].endswith("generator 2.00")
-    assert monitor.augment.legend == ("augmentation 0.50",)
+    assert monitor.losses.legend[0].endswith("generator 2")
+    assert monitor.augment.legend == ("augmentation 0.5",)
     assert monitor.distance.lines == (((5, 40.0),),)
     assert monitor.notices.text() == "The time is short."
     before = monitor.losses.grab().toImage()

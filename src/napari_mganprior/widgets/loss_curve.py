@@ -38,8 +38,8 @@ class LossCurve(QWidget):
         last value. Without names all lines look alike.
     logarithmic : bool
         Whether the scale is.
-    bounds : tuple of float, optional
-        Lowest and highest value of the scale; by default those of the data.
+    bounds : tuple of float or None
+        Lowest and highest value of the scale; None for that of the data.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LossCurve(QWidget):
         tip: str = _TIP,
         names: Sequence[str] = (),
         logarithmic: bool = True,
-        bounds: tuple[float, float] | None = None,
+        bounds: tuple[float | None, float | None] = (None, None),
     ) -> None:
         super().__init__(parent)
         self._lines: dict[int, list[tuple[int, float]]] = {}
@@ -71,7 +71,7 @@ class LossCurve(QWidget):
         """What is said of each line: its name and last value; empty without names."""
         signs = ("\N{EM DASH} ", "\N{EN DASH} \N{EN DASH} ") if len(self._names) > 1 else ("",)
         return tuple(
-            f"{signs[number]}{name} {self._lines[number][-1][1]:.2f}"
+            f"{signs[number]}{name} {self._lines[number][-1][1]:.3g}"
             for number, name in enumerate(self._names)
             if number in self._lines
         )
@@ -123,7 +123,9 @@ class LossCurve(QWidget):
         if not values:
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self._title)
             return
-        low, high = self._bounds or (min(values), max(values))
+        lowest, highest = self._bounds
+        low = min(values) if lowest is None else lowest
+        high = max(values) if highest is None else highest
         for number, line in self._lines.items():
             second = bool(self._names) and number > 0
             places = [self._place(*point, low, high) for point in line]
@@ -137,9 +139,11 @@ class LossCurve(QWidget):
         painter.setPen(faint)
         inside = self.rect().adjusted(_MARGIN, 1, -_MARGIN, -1)
         sides = Qt.AlignmentFlag
-        top, bottom = (f"{10**v if self._logarithmic else v:.2g}" for v in (high, low))
+        top, bottom = (f"{10**v:.2g}" if self._logarithmic else f"{v:.3g}" for v in (high, low))
         painter.drawText(inside, sides.AlignRight | sides.AlignTop, top)
-        painter.drawText(inside, sides.AlignLeft | sides.AlignBottom, bottom)
+        # lines with names begin at the left and are short at first
+        side = sides.AlignRight if self._names else sides.AlignLeft
+        painter.drawText(inside, side | sides.AlignBottom, bottom)
         for number, words in enumerate(self.legend):
             painter.setPen(QColor(_ORANGE) if number else ink)
             painter.drawText(inside, sides.AlignLeft | sides.AlignTop, words)

@@ -71,6 +71,7 @@ class TrainMonitor(QWidget):
             title="distance, not measured yet",
             names=("distance",),
             logarithmic=False,
+            bounds=(0.0, None),
             tip="Sliced Wasserstein distance x 1000 between samples and crops of images it never "
             "sees: smaller is better. Stop when it falls no more; the best one is kept.",
         )
