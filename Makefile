@@ -25,7 +25,7 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
 	prior-histology prior-blood prior-satellite priors priors-gpu encoder bench-inpaint \
 	bench-reference bench-tasks bench-losses bench-methods bench-training bench-ui bench-edit \
-	bench-newcomer fuzz-imports screenshots samples build wheel-check clean
+	bench-ui-training bench-newcomer fuzz-imports screenshots samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -138,6 +138,8 @@ bench-ui: $(STAMP) system  ## what the live preview costs, memory after ten runs
 
 bench-edit: $(STAMP) system  ## milliseconds a move of an editing slider takes, with and without a window
 	$(SCREEN)$(BIN)/python benchmarks/edit.py $(ARGS)
+bench-ui-training: $(STAMP) system  ## how long the window is deaf while a prior is trained
+	$(SCREEN)$(BIN)/python benchmarks/ui_training.py $(ARGS)
 
 bench-newcomer: build system  ## seconds from pip install to a restored sample, in a fresh environment
 	$(SCREEN)$(BIN)/python benchmarks/newcomer.py dist/*.whl $(ARGS)

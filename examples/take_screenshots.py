@@ -8,7 +8,9 @@ It opens a sample, opens the form, runs it, and writes widget-before.png, -runni
 at 1366 x 768, in the dark theme, -light.png in the light one, a picture of each page of the form
 and of the recipe in both, a picture of each other task's form before and after a run, the same of
 the form Batch after a run over three layers, of the form Priors with a card and with a file to
-import, and of the form Edit with two sliders moved.
+import, of the form Edit with two sliders moved, and of the form Train a prior before and in the
+middle of a run, for which it needs images: ``DATA/nuclei/train.npz``. ``--only train`` takes one
+form's.
 """
 
 import argparse
@@ -211,12 +213,47 @@ def show_edit(camera: Camera, chosen: argparse.Namespace) -> None:
     viewer.window.remove_dock_widget(widget)
 
 
+def show_train(camera: Camera, chosen: argparse.Namespace) -> None:
+    """Take the pictures of the form Train a prior; the run is discarded."""
+    path = chosen.data / "nuclei" / "train.npz"
+    if not path.exists():
+        print(f"No {path}: the pictures of the form Train a prior stay as they are.")
+        return
+    with np.load(path) as file:
+        images = [file[key] for key in file.files]
+    side = 256
+    planes = [image[:side, :side] for image in images if min(image.shape) >= side][:100]
+    viewer = camera.viewer
+    viewer.layers.clear()
+    viewer.add_image(np.stack(planes), name="nuclei", contrast_limits=(0, 160))
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Train a prior")
+    widget.fields.layers.value = [viewer.layers["nuclei"]]
+    widget.fields.name.value = "my-nuclei"
+    widget.fields.domain.value = "nuclei, fluorescence, 20x"
+    widget.fields.minutes.value = chosen.train_minutes
+    for theme in THEMES:
+        camera.shoot(f"train-form-{theme}", theme)
+    viewer.theme = "dark"
+    widget.train_button.click()
+    monitor = widget.monitor
+    if not wait(lambda: bool(monitor.distance.lines), seconds=chosen.timeout):
+        raise SystemExit(f"Nothing was measured: {widget.status.text()} {monitor.pace.text()}")
+    wait(lambda: len(monitor.distance.lines[0]) >= chosen.distances, seconds=chosen.timeout)
+    for theme in THEMES:
+        camera.shoot(f"train-running-{theme}", theme)
+    for _ in range(2):
+        monitor.discard_button.click()
+    wait(lambda: widget.keeper.job is None, seconds=chosen.timeout)
+    viewer.window.remove_dock_widget(widget)
+
+
 SHOWS = {
     "inpaint": show_inpaint,
     "tasks": show_tasks,
     "batch": show_batch,
     "priors": show_priors,
     "edit": show_edit,
+    "train": show_train,
 }
 
 
@@ -227,6 +264,9 @@ def main() -> None:
     parser.add_argument("--sample", default="nuclei_bubble")
     parser.add_argument("--quality", default="balanced")
     parser.add_argument("--folder", type=Path, default=Path("docs/images"))
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--train-minutes", type=int, default=30, help="of Train a prior")
+    parser.add_argument("--distances", type=int, default=4, help="measured before its picture")
     parser.add_argument("--only", choices=SHOWS, help="the pictures of these forms alone")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds")
     chosen = parser.parse_args()

@@ -29,6 +29,7 @@ TOPICS = (
     "many-images",
     "edit",
     "manage-priors",
+    "train-a-prior",
     "preferences",
 )
 """The headings of docs/using.md that links point at, as GitHub writes them into a URL."""
