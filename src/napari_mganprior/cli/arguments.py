@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from napari_mganprior import __version__
+from napari_mganprior.cli.analyse_arguments import add_analyse
 from napari_mganprior.inversion.config import QUALITIES
 
 __all__ = ["PROGRAM", "build_parser"]
@@ -25,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_super_resolve(commands)
     _add_colorize(commands)
     _add_invert(commands)
+    add_analyse(commands, _add_seed_and_device)
     _add_run(commands)
     _add_demo(commands)
     _add_priors(commands)

@@ -137,6 +137,11 @@ class WindowTask(ABC):
                 "step of the search. Try the device 'cpu', or the quality 'fast'."
             ) from error
 
+    @property
+    def unit(self) -> float:
+        """How many of the image's units one of the generator's is."""
+        return (self._values.high - self._values.low) / 2
+
     def preview(self) -> NDArray[Any]:
         """Draw the best picture so far; of the result's shape and dtype.
 
@@ -160,7 +165,7 @@ class WindowTask(ABC):
                 "Got no step to keep; wanted at least one. Let the run make a step first."
             )
         picture, spread, drawn = self._surface.picture(*self._unfinished())
-        unit = (self._values.high - self._values.low) / 2  # user's units for one of ours
+        unit = self.unit
         image = self._composed(picture, drawn)
         changed, invented = self._changed(drawn)
         deviation = np.where(drawn, spread * unit, 0.0)
