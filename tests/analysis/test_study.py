@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_study(image, tiny16_prior):
 
 
 def test_an_image_as_it_is_is_judged_by_pixels_held_out(image, tiny16_prior):
-    """Without a truth there is no PSNR; the score is the misfit on pixels the search did not see."""
+    """Without a truth there is no PSNR: the score is the misfit on pixels kept from the search."""
     config = StudyConfig(trial=False, **SMALL)
     study = run(LayerStudy(image, tiny16_prior, config))
     assert study.truth is None
@@ -204,7 +204,7 @@ def test_what_cannot_be_studied_is_refused_before_any_work(image, tiny16_prior):
         LayerStudy(image, tiny16_prior, StudyConfig(cuts=(7,)))
     with pytest.raises(MaskError, match="Got no mask for a study of 'inpaint'"):
         LayerStudy(image, tiny16_prior, StudyConfig(task="inpaint", trial=False))
-    with pytest.raises(ImageError, match="Got a grey image of shape .* to try colorization on"):
+    with pytest.raises(ImageError, match="to try colorization on; wanted an RGB"):
         LayerStudy(image, tiny16_prior, StudyConfig(task="colorize"))
     with pytest.raises(PriorError, match="Got an RGB image"):
         LayerStudy(np.stack([image] * 3, axis=-1), tiny16_prior)
