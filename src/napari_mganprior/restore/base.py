@@ -138,6 +138,11 @@ class WindowTask(ABC):
             ) from error
 
     @property
+    def config(self) -> InversionConfig:
+        """The settings of the search."""
+        return self._config
+
+    @property
     def unit(self) -> float:
         """How many of the image's units one of the generator's is."""
         return (self._values.high - self._values.low) / 2

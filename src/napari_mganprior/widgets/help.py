@@ -23,6 +23,7 @@ TOPICS = (
     "repeating-a-run",
     "many-images",
     "manage-priors",
+    "analyse",
     "preferences",
 )
 """The headings of docs/using.md that links point at, as GitHub writes them into a URL."""
