@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_mganprior.errors import ImageError, MaskError, PriorError, SettingsError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
+from napari_mganprior.inversion.methods import check_method
 
 __all__ = ["check_cut", "check_image", "check_prior", "check_zoom", "checked_mask", "checked_seed"]
 
@@ -118,7 +119,8 @@ def check_cut(config: InversionConfig, prior: LoadedPrior) -> None:
     Raises
     ------
     SettingsError
-        If it has fewer layers, other code spaces, or no noise inputs to search.
+        If it has fewer layers, other code spaces, no noise inputs to search, or does not go with
+        the method.
     """
     n_layers = prior.generator.n_layers
     for name in ("layer", "fine_layer"):
@@ -127,7 +129,8 @@ def check_cut(config: InversionConfig, prior: LoadedPrior) -> None:
                 f"Got {name} {getattr(config, name)} for the prior {prior.card.name!r}, which has "
                 f"cuts 0 to {n_layers}; wanted one of those. Choose a smaller {name}."
             )
-    prior.generator.in_space(config.code_space)
+    generator = prior.generator.in_space(config.code_space)
+    check_method(generator, prior.encoder, config, (config.layer, config.fine_layer))
     if config.optimise_noise and prior.generator.noise_above(0).numel() == 0:
         raise SettingsError(
             f"Got optimise_noise for the prior {prior.card.name!r}, whose generator has no noise "

@@ -110,6 +110,36 @@ class SplitGenerator(nn.Module, ABC):
     def feature_shape(self, layer: int) -> tuple[int, int, int]:
         """Shape (C_l, H_l, W_l) of the map at a cut."""
 
+    def between(self, features: Features, begin: int, end: int) -> Features:
+        """Run the blocks between two cuts.
+
+        Laws: ``tail(between(f, a, b), b) == tail(f, a)``, and ``head(z, b)`` is what lies between
+        ``head(z, 0)`` and b. Architectures override this; one that does not cannot be searched at
+        several cuts (`runs_between`).
+
+        Parameters
+        ----------
+        features : Features
+            What `head` returned at ``begin``, or a mixture of it.
+        begin, end : int
+            The cuts, 0 <= begin <= end <= n_layers.
+
+        Raises
+        ------
+        SettingsError
+            If this architecture has no such thing.
+        """
+        raise SettingsError(
+            f"Got two cuts, {begin} and {end}, for a generator of architecture "
+            f"{self.architecture!r}, which runs from a cut to the image only; wanted one cut. "
+            "Choose the method multi-code."
+        )
+
+    @property
+    def runs_between(self) -> bool:
+        """Whether this architecture overrides `between`."""
+        return type(self).between is not SplitGenerator.between
+
     @property
     def cuts(self) -> tuple[int, int]:
         """Where to cut for shapes and for thin damage.

@@ -184,6 +184,20 @@ class _BigGAN(SplitGenerator):
         x = self._run(x, styles, 0, layer - 1)
         return Features(x, styles[:, layer - 1 :] if self.n_mixed(layer) else None)
 
+    def between(self, features: Features, begin: int, end: int) -> Features:
+        """Run the blocks between two cuts; the styles above the second are handed on."""
+        self._check_layer(begin)
+        self._check_layer(end)
+        x, styles = features.map, features.styles
+        if begin == end:
+            return features
+        if begin == 0:
+            return self.head(x.flatten(1), end)
+        if styles is None:
+            styles = x.new_zeros(len(x), self.n_layers - begin, self.style_dim)
+        x = self._run(x, styles, begin - 1, end - 1)
+        return Features(x, styles[:, end - begin :] if self.n_mixed(end) else None)
+
     def tail(self, features: Features, layer: int) -> Tensor:
         """Run the remaining blocks and the output."""
         self._check_layer(layer)

@@ -108,6 +108,17 @@ class ChainGenerator(SplitGenerator):
             x = part(x)
         return Features(x.reshape(-1, *self.feature_shape(layer)))
 
+    def between(self, features: Features, begin: int, end: int) -> Features:
+        """Run the parts between two cuts."""
+        self._check_layer(begin)
+        self._check_layer(end)
+        if begin == end:
+            return features
+        x = features.map.contiguous().reshape(-1, *self._shapes[begin])
+        for part in self.parts[begin:end]:
+            x = part(x)
+        return Features(x.reshape(-1, *self.feature_shape(end)))
+
     def tail(self, features: Features, layer: int) -> Tensor:
         """Run the parts above a cut."""
         self._check_layer(layer)

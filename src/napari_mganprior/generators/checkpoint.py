@@ -8,7 +8,7 @@ A prior is one ``.safetensors`` file. Its tensors are named ``generator.*`` and
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from napari_mganprior.generators.base import SplitGenerator
 from napari_mganprior.generators.biggan import BigGANDeepGenerator, BigGANGenerator
 from napari_mganprior.generators.dcgan import DCGANGenerator
 from napari_mganprior.generators.described import DescribedGenerator
+from napari_mganprior.generators.encoder import Encoder
 from napari_mganprior.generators.pggan import PGGANDiscriminator, PGGANGenerator
 from napari_mganprior.generators.registry import registered_name, registration
 from napari_mganprior.generators.stylegan import StyleGANGenerator
@@ -32,6 +33,7 @@ __all__ = [
     "HEADER_KEY",
     "LoadedPrior",
     "PriorCard",
+    "add_encoder",
     "build_networks",
     "load_prior",
     "read_card",
@@ -79,6 +81,8 @@ class PriorCard:
         Data, images seen, seed, settings and measured distances.
     licence : str
         Under which the weights may be used.
+    encoder : dict
+        Keywords that build the encoder again; an empty dict means there is none.
     """
 
     name: str
@@ -93,10 +97,14 @@ class PriorCard:
     pixel_size: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
+    encoder: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Write the card as JSON."""
-        return json.dumps({"format": _FORMAT, **asdict(self)}, sort_keys=True)
+        """Write the card as JSON; without an encoder as it was before there were any."""
+        raw = {"format": _FORMAT, **asdict(self)}
+        if not self.encoder:
+            del raw["encoder"]
+        return json.dumps(raw, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, *, source: str) -> "PriorCard":
@@ -150,7 +158,7 @@ class PriorCard:
 
 def _fits(key: str, value: Any) -> bool:
     """Whether a value of a card has the type its entry needs."""
-    if key in ("generator", "discriminator", "training"):
+    if key in ("generator", "discriminator", "encoder", "training"):
         return isinstance(value, dict)
     if key == "value_range":
         return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
@@ -180,12 +188,15 @@ class LoadedPrior:
         What the prior is.
     sha256 : str
         Of the file's bytes, in hexadecimal.
+    encoder : Encoder or None
+        From images and where they are known to codes; None if the file has none.
     """
 
     generator: SplitGenerator
     discriminator: nn.Module | None
     card: PriorCard
     sha256: str
+    encoder: Encoder | None = None
 
 
 def save_prior(
@@ -194,6 +205,7 @@ def save_prior(
     generator: SplitGenerator,
     discriminator: nn.Module | None,
     *,
+    encoder: nn.Module | None = None,
     dtype: torch.dtype = torch.float16,
 ) -> str:
     """Write a prior to a temporary name and rename it.
@@ -203,9 +215,12 @@ def save_prior(
     path : Path
         Where to; an existing file is replaced.
     card : PriorCard
-        What it is; its ``generator`` and ``discriminator`` must be the networks' keywords.
+        What it is; its ``generator``, ``discriminator`` and ``encoder`` must be the networks'
+        keywords.
     generator, discriminator
         Networks with unfolded scales.
+    encoder : nn.Module, optional
+        From images to codes.
     dtype : torch.dtype
         Type of the stored numbers.
 
@@ -219,18 +234,58 @@ def save_prior(
     StorageError
         If the file cannot be written.
     """
+    networks = {"generator": generator, "discriminator": discriminator, "encoder": encoder}
     tensors = {
-        f"generator.{key}": value.detach().to(dtype).contiguous()
-        for key, value in generator.state_dict().items()
+        f"{name}.{key}": value.detach().to(dtype).contiguous()
+        for name, network in networks.items()
+        if network is not None
+        for key, value in network.state_dict().items()
     }
-    if discriminator is not None:
-        tensors |= {
-            f"discriminator.{key}": value.detach().to(dtype).contiguous()
-            for key, value in discriminator.state_dict().items()
-        }
     data = save(tensors, metadata={HEADER_KEY: card.to_json()})
     write_atomically(path, data)
     return hashlib.sha256(data).hexdigest()
+
+
+def add_encoder(path: Path, out: Path, encoder: Encoder, training: dict[str, Any]) -> str:
+    """Write a prior's file again with an encoder; the other weights stay as they are, bit by bit.
+
+    Parameters
+    ----------
+    path : Path
+        A prior's file; an encoder that it has is replaced.
+    out : Path
+        Where to; may be the same file.
+    encoder : Encoder
+        From the prior's images to its codes; stored in half precision.
+    training : dict
+        How it was trained, JSON-able; the card has it under ``training["encoder"]``.
+
+    Returns
+    -------
+    str
+        The sha256 of the new file, in hexadecimal.
+
+    Raises
+    ------
+    PriorError
+        If the file is no prior, or the encoder is none for it.
+    StorageError
+        If the file cannot be written.
+    """
+    _check_encoder(path, encoder, load_prior(path).generator)
+    data = _read(path)
+    with _open(path, data) as file:
+        card = _card(path, file.metadata())
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    kept = {key: value for key, value in tensors.items() if not key.startswith("encoder.")}
+    added = {
+        f"encoder.{key}": value.detach().to(torch.float16).contiguous()
+        for key, value in encoder.state_dict().items()
+    }
+    card = replace(card, encoder=encoder.spec(), training={**card.training, "encoder": training})
+    written = save(kept | added, metadata={HEADER_KEY: card.to_json()})
+    write_atomically(out, written)
+    return hashlib.sha256(written).hexdigest()
 
 
 def read_card(path: Path) -> tuple[PriorCard, str]:
@@ -288,11 +343,16 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> LoadedPrior
         card = _card(path, file.metadata())
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     generator, discriminator = build_networks(path, card, tensors)
+    encoder = _build(path, Encoder, card.encoder, tensors, "encoder.") if card.encoder else None
     for network in (generator, discriminator):
         if network is not None:
             network.fold_scales()
+    for network in (generator, discriminator, encoder):
+        if network is not None:
             network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-    return LoadedPrior(generator, discriminator, card, hashlib.sha256(data).hexdigest())
+    if encoder is not None:
+        _check_encoder(path, encoder, generator)
+    return LoadedPrior(generator, discriminator, card, hashlib.sha256(data).hexdigest(), encoder)
 
 
 def build_networks(path: Path, card: PriorCard, tensors: dict[str, Tensor]) -> tuple[Any, Any]:
@@ -305,7 +365,7 @@ def build_networks(path: Path, card: PriorCard, tensors: dict[str, Tensor]) -> t
     card : PriorCard
         What the networks are.
     tensors : dict of Tensor
-        Named ``generator.*`` and ``discriminator.*``.
+        Named ``generator.*`` and ``discriminator.*``; ``encoder.*`` may be there too.
 
     Returns
     -------
@@ -322,7 +382,8 @@ def build_networks(path: Path, card: PriorCard, tensors: dict[str, Tensor]) -> t
             f"Got {path.name} of architecture {card.architecture!r}; this version knows "
             f"{sorted(_ARCHITECTURES)}. Update napari-mganprior, or choose another prior."
         )
-    prefixes = ("generator.", "discriminator.") if card.discriminator else ("generator.",)
+    there = ("generator", "discriminator", "encoder")
+    prefixes = tuple(f"{name}." for name in there if getattr(card, name) or name == "generator")
     stray = sorted(key for key in tensors if not key.startswith(prefixes))
     if stray:
         raise PriorError(
@@ -343,6 +404,19 @@ def build_networks(path: Path, card: PriorCard, tensors: dict[str, Tensor]) -> t
             path, discriminator_class, card.discriminator, tensors, "discriminator."
         )
     return generator, discriminator
+
+
+def _check_encoder(path: Path, encoder: Encoder, generator: SplitGenerator) -> None:
+    """Check that an encoder takes a generator's images and gives its codes."""
+    both = [
+        (network.resolution, network.image_channels, network.code_dim)
+        for network in (encoder, generator)
+    ]
+    if both[0] != both[1]:
+        raise PriorError(
+            f"Got an encoder in {path.name} for size, channels and code length {both[0]}; wanted "
+            f"the generator's, {both[1]}. {_WHAT_TO_DO}"
+        )
 
 
 def _registered(name: str) -> tuple[SplitGenerator, PriorCard, str]:
@@ -379,7 +453,8 @@ def _read(path: Path) -> bytes:
 
 def _open(path: Path, data: bytes) -> Any:
     length = int.from_bytes(data[:8], "little") if len(data) >= 8 else 0
-    if data[:1] == b"\x80" or data[:2] == b"PK":
+    # a header's length may begin with the same bytes; then the header itself follows
+    if data[8:9] != b"{" and (data[:1] == b"\x80" or data[:2] == b"PK"):
         raise PriorError(
             f"Got {path.name}, a pickle or torch file, which could run code when opened; wanted "
             "a .safetensors file. Ask its author for one, or choose another prior."

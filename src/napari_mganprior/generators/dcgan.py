@@ -97,7 +97,14 @@ class DCGANGenerator(SplitGenerator):
         """Run the first ``layer`` blocks on codes (B, D)."""
         self._check_layer(layer)
         x = z[:, :, None, None]  # (B, D, 1, 1)
-        for block in self.blocks[:layer]:
+        return self.between(Features(x), 0, layer)
+
+    def between(self, features: Features, begin: int, end: int) -> Features:
+        """Run the blocks ``begin`` .. ``end - 1``."""
+        self._check_layer(begin)
+        self._check_layer(end)
+        x = features.map
+        for block in self.blocks[begin:end]:
             x = F.relu(block(x))
         return Features(x)
 

@@ -298,6 +298,12 @@ class DescribedGenerator(SplitGenerator):
         self._check_layer(layer)
         return Features(self._run(z[:, :, None, None], 0, self.ends[layer]))
 
+    def between(self, features: Features, begin: int, end: int) -> Features:
+        """Run the layers between two cuts."""
+        self._check_layer(begin)
+        self._check_layer(end)
+        return Features(self._run(features.map, self.ends[begin], self.ends[end]))
+
     def tail(self, features: Features, layer: int) -> Tensor:
         """Run the layers above a cut."""
         self._check_layer(layer)

@@ -192,7 +192,14 @@ class PGGANGenerator(SplitGenerator):
         """Run the first ``layer`` blocks on codes (B, D)."""
         self._check_layer(layer)
         x = z[:, :, None, None]  # (B, D, 1, 1)
-        for index in range(layer):
+        return self.between(Features(x), 0, layer)
+
+    def between(self, features: Features, begin: int, end: int) -> Features:
+        """Run the blocks ``begin`` .. ``end - 1``."""
+        self._check_layer(begin)
+        self._check_layer(end)
+        x = features.map
+        for index in range(begin, end):
             x = self._block(x, index)
         return Features(x)
 

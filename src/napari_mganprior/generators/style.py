@@ -174,6 +174,21 @@ class StyleGenerator(SplitGenerator):
             x, image = self.run_layer(index, x, styles[:, index], self.noise_of(index), image)
         return Features(x, styles[:, layer:] if layer < self.n_styles else None, image)
 
+    def between(self, features: Features, begin: int, end: int) -> Features:
+        """Run the layers between two cuts with their own noise; the rest is handed on."""
+        self._check_layer(begin)
+        self._check_layer(end)
+        x, styles, image = features.map, features.styles, features.image
+        if begin == end:
+            return features
+        if begin == 0:
+            return self.head(x.flatten(1), end)
+        assert styles is not None
+        for index in range(begin, end):
+            style = styles[:, index - begin]
+            x, image = self.run_layer(index, x, style, self.noise_of(index), image)
+        return Features(x, styles[:, end - begin :] if end < self.n_styles else None, image)
+
     def tail(self, features: Features, layer: int) -> Tensor:
         """Run the remaining layers and make the image."""
         self._check_layer(layer)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from napari_mganprior.generators.base import Features, SplitGenerator
 
-__all__ = ["Codes", "compose", "normalised"]
+__all__ = ["Codes", "assembled", "compose", "normalised"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,25 @@ class Codes:
     noise : Tensor or None
         Noise inputs above the cut, (B, P); only their direction counts. None leaves the
         generator's own.
+    offset : Tensor or None
+        What is added to the composed map, (B, C_l, H_l, W_l).
+    early : Codes or None
+        Codes composed at a shallower cut. What they draw, carried up to this cut, is one more map
+        to be mixed: alpha and beta have a last row for it, N + 1 rows in all; N may be 0.
+    early_layer : int
+        That shallower cut.
     """
 
     z: Tensor
     alpha: Tensor
     beta: Tensor | None = None
     noise: Tensor | None = None
+    offset: Tensor | None = None
+    early: "Codes | None" = None
+    early_layer: int = 0
 
     def flat(self) -> Tensor:
-        """Write all numbers of a sample into one row, (B, N * (D + C_l + M) + P)."""
+        """Write z, alpha, beta and noise of a sample into one row, (B, N * (D + C_l + M) + P)."""
         parts = (self.z, self.alpha, self.beta, self.noise)
         return torch.cat([part.flatten(1) for part in parts if part is not None], dim=1)
 
@@ -62,9 +72,19 @@ class Codes:
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Codes":
         """Change every part that there is."""
-        beta = None if self.beta is None else change(self.beta)
-        noise = None if self.noise is None else change(self.noise)
-        return Codes(change(self.z), change(self.alpha), beta, noise)
+
+        def of(part: Tensor | None) -> Tensor | None:
+            return None if part is None else change(part)
+
+        return Codes(
+            change(self.z),
+            change(self.alpha),
+            of(self.beta),
+            of(self.noise),
+            of(self.offset),
+            None if self.early is None else self.early.each(change),
+            self.early_layer,
+        )
 
     def on_sphere(self, radius: float) -> "Codes":
         """Bring every code to a length, the generator's `code_radius`."""
@@ -79,6 +99,8 @@ def normalised(generator: SplitGenerator, codes: Codes) -> Codes:
     if codes.noise is not None:
         length = codes.noise.norm(dim=1, keepdim=True).clamp_min(1e-12)
         codes = replace(codes, noise=codes.noise * (codes.noise.shape[1] ** 0.5 / length))
+    if codes.early is not None:
+        codes = replace(codes, early=normalised(generator, codes.early))
     return codes
 
 
@@ -100,20 +122,64 @@ def compose(generator: SplitGenerator, codes: Codes, layer: int) -> Tensor:
     Tensor
         Images, (B, image_channels, resolution, resolution).
     """
-    batch, n_codes, code_dim = codes.z.shape
-    codes = normalised(generator, codes)
-    features = generator.head(codes.z.reshape(batch * n_codes, code_dim), layer)
-    maps = features.map.unflatten(0, (batch, n_codes))  # (B, N, C_l, H_l, W_l)
-    composed = torch.einsum("bnc,bnchw->bchw", codes.alpha, maps)
-    styles, image = features.styles, features.image
+    return generator.tail(assembled(generator, normalised(generator, codes), layer), layer)
+
+
+def assembled(generator: SplitGenerator, codes: Codes, layer: int) -> Features:
+    """Mix what several codes draw at a cut.
+
+    Parameters
+    ----------
+    generator, codes, layer
+        As for `compose`; the codes are used as they are.
+
+    Returns
+    -------
+    Features
+        One map a sample, and what style generators need besides.
+    """
+    drawn = _drawn(generator, codes, layer)
+    composed = torch.einsum("bnc,bnchw->bchw", codes.alpha, drawn.map)
+    if codes.offset is not None:
+        composed = composed + codes.offset
+    styles, image = drawn.styles, drawn.image
     if styles is not None or image is not None:
         beta = codes.beta
         if beta is None:
-            beta = codes.alpha.new_full((batch, n_codes, generator.n_mixed(layer)), 1 / n_codes)
+            batch, rows = codes.alpha.shape[:2]
+            beta = codes.alpha.new_full((batch, rows, generator.n_mixed(layer)), 1 / rows)
         if styles is not None:
-            each = styles.unflatten(0, (batch, n_codes))  # (B, N, S, W)
-            styles = (beta[..., : each.shape[2], None] * each).sum(dim=1)
+            styles = (beta[..., : styles.shape[2], None] * styles).sum(dim=1)
         if image is not None:
-            images = image.unflatten(0, (batch, n_codes))
-            image = (beta[..., -1, None, None, None] * images).sum(dim=1)
-    return generator.tail(Features(composed, styles, image, codes.noise), layer)
+            image = (beta[..., -1, None, None, None] * image).sum(dim=1)
+    return Features(composed, styles, image, codes.noise)
+
+
+def _drawn(generator: SplitGenerator, codes: Codes, layer: int) -> Features:
+    """Draw what is mixed at a cut, one behind the other: (B, N, ..) or (B, N + 1, ..)."""
+    batch, n_codes, code_dim = codes.z.shape
+    parts = []
+    if n_codes:
+        each = generator.head(codes.z.reshape(batch * n_codes, code_dim), layer)
+        parts.append(_each(each, lambda part: part.unflatten(0, (batch, n_codes))))
+    if codes.early is not None:
+        carried = generator.between(
+            assembled(generator, codes.early, codes.early_layer), codes.early_layer, layer
+        )
+        parts.append(_each(carried, lambda part: part[:, None]))
+    if len(parts) == 1:
+        return parts[0]
+
+    def joined(name: str) -> Tensor | None:
+        both = [getattr(part, name) for part in parts]
+        return None if both[0] is None else torch.cat(both, dim=1)
+
+    maps = joined("map")
+    assert maps is not None
+    return Features(maps, joined("styles"), joined("image"))
+
+
+def _each(features: Features, change: Callable[[Tensor], Tensor]) -> Features:
+    styles = None if features.styles is None else change(features.styles)
+    image = None if features.image is None else change(features.image)
+    return Features(change(features.map), styles, image)

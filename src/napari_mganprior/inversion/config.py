@@ -5,11 +5,23 @@ from typing import Any
 
 from napari_mganprior.errors import SettingsError
 
-__all__ = ["CODE_SPACES", "PRECISIONS", "QUALITIES", "InversionConfig", "preset"]
+__all__ = ["CODE_SPACES", "METHODS", "NORMS", "PRECISIONS", "QUALITIES", "InversionConfig", "preset"]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 QUALITIES = ("fast", "balanced", "best")
 CODE_SPACES = ("z", "w", "w+")
+NORMS = ("l1", "l2")
+METHODS = (
+    "multi-code",
+    "single-code",
+    "encoder",
+    "encoder-optimised",
+    "features",
+    "pulse",
+    "layer-by-layer",
+    "multi-cut",
+)
+"""What is searched for; `inversion.spaces` says what each is and who described it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +78,22 @@ class InversionConfig:
     optimise_noise : bool
         Whether the noise inputs above the cut are searched too, on a sphere as z is; for style
         generators. They fit fine detail of what was measured and add nothing where it was not.
+    method : str
+        One of `METHODS`.
+    tune_steps : int
+        Evaluations after the search in which a copy of the generator's blocks above the cut is
+        fitted too, 0 or more. It fits what was measured better, noise included, and the prior
+        knows less of what was not.
+    tune_rate : float
+        Learning rate of that, above 0 .. 1.
+    ball : float
+        For the method layer-by-layer: how far a map may leave what the search below it drew, as a
+        share of that map's own length, 0 .. 10.
+    ball_norm : {"l1", "l2"}
+        The length that is meant.
+    map_weight : float
+        For the method features: weight of the squared distance, in standard deviations, of the
+        map from what the generator draws, 0 or more.
     """
 
     layer: int = 5
@@ -86,6 +114,12 @@ class InversionConfig:
     precision: str = "auto"
     code_space: str = "z"
     optimise_noise: bool = False
+    method: str = "multi-code"
+    tune_steps: int = 0
+    tune_rate: float = 1e-3
+    ball: float = 0.3
+    ball_norm: str = "l2"
+    map_weight: float = 1e-3
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -111,6 +145,10 @@ class InversionConfig:
             "tolerance": (0, 1),
             "noise_level": (0, 2),
             "history": (1, 200),
+            "tune_steps": (0, 100_000),
+            "tune_rate": (1e-8, 1),
+            "ball": (0, 10),
+            "map_weight": (0, 1e6),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
@@ -126,20 +164,27 @@ class InversionConfig:
                     f"Got {name} = {value}; wanted {low} to {high}. Choose a number in between."
                 )
 
-        if self.precision not in PRECISIONS:
-            raise SettingsError(
-                f"Got precision = {self.precision!r}; wanted one of {', '.join(PRECISIONS)}. "
-                "Choose auto."
-            )
-        if self.code_space not in CODE_SPACES:
-            raise SettingsError(
-                f"Got code_space = {self.code_space!r}; wanted one of {', '.join(CODE_SPACES)}. "
-                "Choose z."
-            )
+        names = {
+            "precision": PRECISIONS,
+            "code_space": CODE_SPACES,
+            "method": METHODS,
+            "ball_norm": NORMS,
+        }
+        for name, choices in names.items():
+            if getattr(self, name) not in choices:
+                raise SettingsError(
+                    f"Got {name} = {getattr(self, name)!r}; wanted one of {', '.join(choices)}. "
+                    f"Choose {choices[0]}."
+                )
         if not isinstance(self.optimise_noise, bool):
             raise SettingsError(
                 f"Got optimise_noise = {self.optimise_noise!r}; wanted True or False. Choose False."
             )
+
+    @property
+    def n_evaluations(self) -> int:
+        """Evaluations of the generator at the most, the fitting of its copy included."""
+        return (1 if self.method == "encoder" else self.n_steps) + self.tune_steps
 
     def smaller(self) -> "InversionConfig":
         """Return settings that take less memory: half the restarts, or else half the codes.

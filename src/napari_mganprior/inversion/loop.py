@@ -1,21 +1,24 @@
 """The search for codes: a Python generator that yields a `Step` an evaluation."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from napari_mganprior.arrays import network_dtype
 from napari_mganprior.generators.base import SplitGenerator
-from napari_mganprior.inversion.codes import Codes, compose, normalised
+from napari_mganprior.inversion.codes import Codes, normalised
 from napari_mganprior.inversion.config import InversionConfig
-from napari_mganprior.inversion.lbfgs import BatchedLBFGS
-from napari_mganprior.inversion.losses import FeatureDistance, mean_square
+from napari_mganprior.inversion.losses import mean_square
+from napari_mganprior.inversion.methods import check_method, encoded, plan
+from napari_mganprior.inversion.problem import Problem
+from napari_mganprior.inversion.spaces import Space
+from napari_mganprior.inversion.tuning import Tuning
 from napari_mganprior.operators.base import Operator
 
-__all__ = ["Step", "invert"]
+__all__ = ["Stage", "Step", "follow", "invert"]
 
 _STALLED = 3  # evaluations without gain that bfloat16's rounding is held responsible for
 
@@ -38,7 +41,10 @@ class Step:
     image : Tensor
         Best drawing of every search so far, (B, R, C, H, W).
     codes : Codes
-        Codes of those drawings: z (B, R, N, D), alpha (B, R, N, C_l), and likewise the rest.
+        Codes of those drawings: z (B, R, N, D), alpha (B, R, N, C_l), and likewise the rest. They
+        are those of the prior itself where a copy of it was fitted.
+    layer : int
+        The cut at which they are composed.
     """
 
     index: int
@@ -47,87 +53,74 @@ class Step:
     error: Tensor
     image: Tensor
     codes: Codes
+    layer: int
 
 
-class _Problem:
-    """Objective of B * R searches; samples of one image stand side by side."""
+class Stage(Protocol):
+    """A search that `follow` takes on, one evaluation after another."""
 
-    def __init__(
-        self,
-        generator: SplitGenerator,
-        operator: Operator,
-        y: Tensor,
-        weight: Tensor,
-        config: InversionConfig,
-        rng: torch.Generator,
-        discriminator: nn.Module | None,
-    ) -> None:
-        self.generator, self.config = generator.in_space(config.code_space), config
-        self.noise = self.generator.noise_above(config.layer) if config.optimise_noise else None
-        check = torch.zeros_like(weight)
-        if config.held_out > 0:
-            drawn = torch.rand(weight.shape, generator=rng).to(weight.device)
-            check = weight * (drawn < config.held_out)
-            # an image with next to nothing measured cannot spare any
-            enough = (check > 0).sum(dim=(1, 2, 3), keepdim=True) >= 16
-            check = check * enough
-        self.dtype = network_dtype(config.precision, y.device)
-        each = torch.arange(y.shape[0], device=y.device).repeat_interleave(config.n_restarts)
-        self.operator = operator.select(each)
-        self.y = y[each]
-        self.fit = (weight - check)[each]
-        self.check = check[each]
-        self.all = weight[each]
-        self.has_check = self.check.flatten(1).any(dim=1)
-        self.features = None
-        if discriminator is not None and config.feature_weight > 0:
-            self.features = FeatureDistance(discriminator, self.y * self.fit, self.fit)
+    layer: int
+    n_steps: int
+    problem: Problem
 
-    def evaluate(self, flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return loss (S,), gradient (S, P), error to choose by (S,), drawing (S, C, H, W)."""
-        leaf = flat.detach().requires_grad_(True)
-        with torch.enable_grad():
-            x = self.draw(self.read(leaf))
-            difference = self.operator(x) - self.y
-            loss = mean_square(difference, self.fit)
-            if self.features is not None:
-                with self.autocast():
-                    distance = self.features(self.operator(x) * self.fit)
-                loss = loss + self.config.feature_weight * distance
-            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
-        with torch.no_grad():
-            held_out = mean_square(difference, self.check)
-            error = torch.where(self.has_check, held_out, mean_square(difference, self.all))
-        return loss.detach(), gradient, error, x.detach()
+    def advance(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Evaluate once and move on.
 
-    def read(self, flat: Tensor) -> Codes:
-        """Read the codes of rows (S, P)."""
-        return Codes.from_flat(
-            flat,
-            self.config.n_codes,
-            self.generator.code_dim,
-            self.generator.n_mixed(self.config.layer),
-            0 if self.noise is None else len(self.noise),
-        )
+        Returns
+        -------
+        Tensor, Tensor, Tensor
+            Rows of unknowns (S, P), the error to choose by (S,), drawings (S, C, H, W).
+        """
 
-    def draw(self, codes: Codes) -> Tensor:
-        """Draw the images of codes, in float32."""
-        with self.autocast():
-            return compose(self.generator, codes, self.config.layer).float()
-
-    def autocast(self) -> torch.autocast:
-        """Let the networks compute in fewer bits."""
-        return torch.autocast(
-            self.y.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16
-        )
+    def codes(self, rows: Tensor) -> Codes:
+        """Read the codes of the rows of all searches."""
 
     def keep(self, index: Tensor) -> None:
         """Go on with some of the searches only."""
-        self.operator = self.operator.select(index)
-        for name in ("y", "fit", "check", "has_check", "all"):
-            setattr(self, name, getattr(self, name)[index])
-        if self.features is not None:
-            self.features.keep(index)
+
+    def exactly(self) -> None:
+        """Compute in float32 from now on."""
+
+
+class _CodeSearch:
+    """The search of one space; a `Stage`."""
+
+    def __init__(
+        self, problem: Problem, space: Space, rng: torch.Generator, start: Codes | None
+    ) -> None:
+        self.problem, self.layer, self.n_steps = problem, space.layer, space.n_steps
+        self._space = space
+        self._optimiser = space.optimiser(_choose_start(problem, space, rng, start))
+
+    def advance(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Evaluate loss, gradient, error and drawing, and tell the optimiser."""
+        flat = self._optimiser.ask()
+        leaf = flat.detach().requires_grad_(True)
+        with torch.enable_grad():
+            with self.problem.autocast():
+                x = self._space.draw(leaf).float()
+            loss, difference = self.problem.loss(x)
+            penalty = self._space.penalty(leaf)
+            if penalty is not None:
+                loss = loss + penalty
+            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+        self._optimiser.tell(loss.detach(), gradient)
+        return flat, self.problem.error(difference.detach()), x.detach()
+
+    def codes(self, rows: Tensor) -> Codes:
+        """Read the codes of the rows of all searches."""
+        return normalised(self._space.generator, self._space.read(rows))
+
+    def keep(self, index: Tensor) -> None:
+        """Go on with some of the searches only."""
+        self.problem.keep(index)
+        self._space.keep(index)
+        self._optimiser.keep(index)
+
+    def exactly(self) -> None:
+        """Compute in float32 from now on."""
+        self.problem.dtype = torch.float32
+        self._optimiser.measure_again()
 
 
 class _Best:
@@ -165,6 +158,7 @@ def invert(
     rng: torch.Generator,
     weight: Tensor | None = None,
     discriminator: nn.Module | None = None,
+    encoder: nn.Module | None = None,
     start: Codes | None = None,
 ) -> Iterator[Step]:
     """Search codes whose composed drawing explains a measurement.
@@ -186,8 +180,10 @@ def invert(
         1 everywhere if left out.
     discriminator : nn.Module, optional
         For the feature distance; needed if ``config.feature_weight > 0``.
+    encoder : nn.Module, optional
+        From images and where they are known to codes; needed by the methods that say so.
     start : Codes, optional
-        Codes to begin at: z (B * R, N, D), alpha (B * R, N, C_l), with beta and noise where the
+        Codes to begin at, found by the same method: z (B * R, N, D), alpha (B * R, N, C_l), with beta and noise where the
         generator and the settings ask for them. They compete with the random candidates of each
         search.
 
@@ -199,7 +195,8 @@ def invert(
     Raises
     ------
     SettingsError
-        If the generator's codes cannot live in ``config.code_space``.
+        If the generator's codes cannot live in ``config.code_space``, or it does not go with
+        ``config.method``.
 
     Notes
     -----
@@ -208,32 +205,69 @@ def invert(
     """
     if weight is None:
         weight = torch.ones_like(y[:, :1])
-    images, restarts = y.shape[0], config.n_restarts
-    problem = _Problem(generator, operator, y, weight, config, rng, discriminator)
-    chosen = _choose_start(problem, images * restarts, rng, start)
-    optimiser = BatchedLBFGS(chosen, history=config.history)
-    active = torch.arange(images * restarts, device=y.device)
+    if config.method == "encoder":  # there is nothing by which searches could differ
+        config = replace(config, n_restarts=1)
+    check_method(generator, encoder, config)
+    generator = generator.in_space(config.code_space)
+    problem = Problem(operator, y, weight, config, rng, discriminator)
+    given = None
+    if encoder is not None and config.method in ("encoder", "encoder-optimised"):
+        given = encoded(generator, encoder, problem)
+    images, step = y.shape[0], None
+    for make in plan(generator, config, given):
+        space = make(None if step is None else _found(step))
+        own = problem.copy()
+        stage = _CodeSearch(own, space, rng, start if step is None else None)
+        for step in follow(stage, images, config, before=step):
+            yield step
+        problem.dtype = own.dtype  # what began to finish in float32 goes on so
+    if config.tune_steps and step is not None:
+        tuning = Tuning(
+            generator, problem.copy(), _found(step), step.layer, images, config.tune_steps,
+            config.tune_rate,
+        )  # fmt: skip
+        yield from follow(tuning, images, config, before=step)
+
+
+def follow(
+    stage: Stage, images: int, config: InversionConfig, *, before: Step | None = None
+) -> Iterator[Step]:
+    """Take a search on until it ends, and remember the best iterate.
+
+    Parameters
+    ----------
+    stage : Stage
+        The search, of B * R samples.
+    images : int
+        B.
+    config : InversionConfig
+        When a search ends.
+    before : Step, optional
+        The last one of the search before; what is counted goes on from it. Where that has reached
+        the noise level, nothing is left to do.
+
+    Yields
+    ------
+    Step
+        One an evaluation.
+    """
+    problem = stage.problem
+    searches, done = problem.searches, 0
+    if before is not None:
+        done = before.index
+        if bool((before.error <= config.noise_level**2).all()):
+            return
+    active = torch.arange(searches, device=problem.y.device)
     best: _Best | None = None
-    for index in range(1, config.n_steps + 1):
-        flat = optimiser.ask()
-        loss, gradient, error, image = problem.evaluate(flat)
-        optimiser.tell(loss, gradient)
+    for index in range(1, stage.n_steps + 1):
+        rows, error, image = stage.advance()
         if best is None:
-            best = _Best(images * restarts, flat, image)
-        best.update(active, error, flat, image, config.tolerance)
-        codes = normalised(problem.generator, problem.read(best.flat.clone()))
-        yield Step(
-            index=index,
-            n_steps=config.n_steps,
-            loss=float(best.error.reshape(images, restarts).amin(dim=1).mean()),
-            error=best.error.reshape(images, restarts).clone(),
-            image=best.image.unflatten(0, (images, restarts)).clone(),
-            codes=codes.each(lambda part: part.unflatten(0, (images, restarts))),
-        )
+            best = _Best(searches, rows, image)
+        best.update(active, error, rows, image, config.tolerance)
+        yield _step(stage, best, images, done + index, config.n_evaluations)
         if problem.dtype == torch.bfloat16 and bool((best.idle[active] >= _STALLED).all()):
             # rounding hides what is still to be gained: finish in float32
-            problem.dtype = torch.float32
-            optimiser.measure_again()
+            stage.exactly()
         go_on = (best.since[active] < config.patience) & (
             best.error[active] > config.noise_level**2
         )
@@ -241,24 +275,43 @@ def invert(
             return
         if not bool(go_on.all()):
             kept = go_on.nonzero().flatten()
-            problem.keep(kept)
-            optimiser.keep(kept)
+            stage.keep(kept)
             active = active[kept]
+
+
+def _step(stage: Stage, best: "_Best", images: int, index: int, n_steps: int) -> Step:
+    shape = (images, len(best.error) // images)
+    codes = stage.codes(best.flat.clone())
+    return Step(
+        index=index,
+        n_steps=n_steps,
+        loss=float(best.error.reshape(shape).amin(dim=1).mean()),
+        error=best.error.reshape(shape).clone(),
+        image=best.image.unflatten(0, shape).clone(),
+        codes=codes.each(lambda part: part.unflatten(0, shape)),
+        layer=stage.layer,
+    )
+
+
+def _found(step: Step) -> Codes:
+    """Return the codes of a step, one behind the other."""
+    return step.codes.each(lambda part: part.flatten(0, 1))
 
 
 @torch.no_grad()
 def _choose_start(
-    problem: _Problem, searches: int, rng: torch.Generator, known: Codes | None
+    problem: Problem, space: Space, rng: torch.Generator, known: Codes | None
 ) -> Tensor:
     """Draw several random starts for every search and take the best on the measured pixels."""
-    starts = _random_starts(problem, searches, rng)
-    n_candidates = problem.config.n_candidates
-    if known is None and n_candidates == 1:
-        return next(starts).flat()  # nothing to compare it with
+    starts = space.starts(problem.searches, rng, problem.y.device)
+    if known is None and space.n_candidates == 1:
+        return space.rows(next(starts))  # nothing to compare it with
     chosen, lowest = None, None
-    for codes in chain([] if known is None else [known], islice(starts, n_candidates)):
-        error = mean_square(problem.operator(problem.draw(codes)) - problem.y, problem.fit)
-        flat = codes.flat()
+    for codes in chain([] if known is None else [known], islice(starts, space.n_candidates)):
+        flat = space.rows(codes)
+        with problem.autocast():
+            x = space.draw(flat).float()
+        error = mean_square(problem.operator(x) - problem.y, problem.fit)
         if chosen is None or lowest is None:
             chosen, lowest = flat, error
         else:
@@ -266,22 +319,3 @@ def _choose_start(
             lowest = torch.minimum(error, lowest)
     assert chosen is not None
     return chosen
-
-
-def _random_starts(problem: _Problem, searches: int, rng: torch.Generator) -> Iterator[Codes]:
-    generator, config = problem.generator, problem.config
-    device = problem.y.device
-    channels = generator.feature_shape(config.layer)[0]
-    n_mixed = generator.n_mixed(config.layer)
-    while True:
-        z = generator.sample_codes(searches * config.n_codes, rng=rng, device=device)
-        # alpha's scale is free where a PixelNorm follows; 1 / N keeps the map's size elsewhere
-        alpha = torch.full((searches, config.n_codes, channels), 1 / config.n_codes, device=device)
-        yield Codes(
-            z.unflatten(0, (searches, config.n_codes)),
-            alpha,
-            alpha.new_full((searches, config.n_codes, n_mixed), 1 / config.n_codes)
-            if n_mixed
-            else None,
-            None if problem.noise is None else problem.noise.expand(searches, -1),
-        )

@@ -259,8 +259,8 @@ class WindowTask(ABC):
                 self._current = (window, step)
                 self._seconds = time.perf_counter() - started
                 yield RestoreStep(
-                    index=number * config.n_steps + step.index,
-                    n_steps=self.n_windows * config.n_steps,
+                    index=number * config.n_evaluations + step.index,
+                    n_steps=self.n_windows * config.n_evaluations,
                     loss=step.loss,
                     window=number + 1,
                     n_windows=self.n_windows,

@@ -4,18 +4,21 @@ import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_mganprior.errors import PriorError, StorageError
 from napari_mganprior.files import write_atomically
+from napari_mganprior.inversion.config import METHODS
 from napari_mganprior.restore.result import WindowCodes
 
 __all__ = ["load_codes", "save_codes"]
 
 _FORMAT = 1
 _PLACE = ("top", "left", "layer", "plane")
-_ARRAYS = {"z": 3, "alpha": 3, "beta": 3, "noise": 2}
+_ARRAYS = {"z": 3, "alpha": 3, "beta": 3, "noise": 2, "offset": 4}
+_MOST_CUTS = 8
 
 
 def save_codes(path: str | Path, codes: Sequence[WindowCodes], prior_sha256: str) -> None:
@@ -37,19 +40,15 @@ def save_codes(path: str | Path, codes: Sequence[WindowCodes], prior_sha256: str
     """
     if not codes:
         raise StorageError("Got no codes to save; wanted those of a restoration. Restore first.")
-    arrays = {
+    arrays: dict[str, Any] = {
         "format": np.array(_FORMAT),
         "prior_sha256": np.array(prior_sha256),
         "n_windows": np.array(len(codes)),
     }
     for number, window in enumerate(codes):
-        arrays[f"{number}/place"] = np.array([getattr(window, name) for name in _PLACE])
-        arrays[f"{number}/code_space"] = np.array(window.code_space)
-        for name in _ARRAYS:
-            if (part := getattr(window, name)) is not None:
-                arrays[f"{number}/{name}"] = part
+        arrays |= _arrays(window, str(number))
     held = io.BytesIO()
-    np.savez_compressed(held, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(held, **arrays)
     write_atomically(Path(path), held.getvalue())
 
 
@@ -76,7 +75,7 @@ def load_codes(path: str | Path, prior_sha256: str | None = None) -> tuple[Windo
             if int(held["format"]) != _FORMAT:
                 raise ValueError(f"format {held['format']}")
             theirs = str(held["prior_sha256"])
-            codes = tuple(_read(held, number) for number in range(int(held["n_windows"])))
+            codes = tuple(_read(held, str(number)) for number in range(int(held["n_windows"])))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise StorageError(
             f"Could not read codes from {path} ({error}); wanted an .npz file that "
@@ -90,20 +89,43 @@ def load_codes(path: str | Path, prior_sha256: str | None = None) -> tuple[Windo
     return codes
 
 
-def _read(held: "np.lib.npyio.NpzFile", number: int) -> WindowCodes:
-    place = held[f"{number}/place"]
+def _arrays(window: WindowCodes, name: str) -> dict[str, Any]:
+    """Name the arrays of a window's codes, and those of the codes at shallower cuts below it."""
+    arrays = {
+        f"{name}/place": np.array([getattr(window, part) for part in _PLACE]),
+        f"{name}/code_space": np.array(window.code_space),
+        f"{name}/method": np.array(window.method),
+    }
+    for part in _ARRAYS:
+        if (array := getattr(window, part)) is not None:
+            arrays[f"{name}/{part}"] = array
+    return arrays if window.early is None else arrays | _arrays(window.early, f"{name}/early")
+
+
+def _read(held: "np.lib.npyio.NpzFile", name: str, depth: int = 0) -> WindowCodes:
+    place = held[f"{name}/place"]
     if place.shape != (4,) or place.dtype.kind != "i":
-        raise ValueError(f"window {number} without a place")
-    parts = {}
-    for name, ndim in _ARRAYS.items():
-        key = f"{number}/{name}"
+        raise ValueError(f"window {name} without a place")
+    parts: dict[str, Any] = {}
+    for part, ndim in _ARRAYS.items():
+        key = f"{name}/{part}"
         if key in held.files:
-            part = held[key]
-            if part.ndim != ndim or part.dtype != np.float32 or not np.isfinite(part).all():
-                raise ValueError(f"{key} is {part.dtype} of shape {part.shape}")
-            parts[name] = part
-    if len({part.shape[0] for part in parts.values()}) != 1:
-        raise ValueError(f"window {number} with parts of different searches")
+            array = held[key]
+            if array.ndim != ndim or array.dtype != np.float32 or not np.isfinite(array).all():
+                raise ValueError(f"{key} is {array.dtype} of shape {array.shape}")
+            parts[part] = array
+    if len({array.shape[0] for array in parts.values()}) != 1:
+        raise ValueError(f"window {name} with parts of different searches")
     top, left, layer, plane = (int(n) for n in place)
-    space = str(held[f"{number}/code_space"])
-    return WindowCodes(top, left, layer, plane=plane, code_space=space, **parts)
+    # files of version 0.1 know one method
+    method = str(held[f"{name}/method"]) if f"{name}/method" in held.files else METHODS[0]
+    if method not in METHODS:
+        raise ValueError(f"window {name} found by {method!r}")
+    if f"{name}/early/place" in held.files:
+        if depth == _MOST_CUTS:
+            raise ValueError(f"window {name} with too many cuts")
+        parts["early"] = _read(held, f"{name}/early", depth + 1)
+        if len(parts["early"].z) != len(parts["z"]):
+            raise ValueError(f"window {name} with parts of different searches")
+    space = str(held[f"{name}/code_space"])
+    return WindowCodes(top, left, layer, plane=plane, code_space=space, method=method, **parts)

@@ -57,6 +57,14 @@ class WindowCodes:
         Noise inputs above the cut, (R, P), where they were searched.
     code_space : str
         Where ``z`` lives.
+    method : str
+        By which they were found.
+    offset : array of float32 or None
+        What is added to the composed map, (R, C_l, H_l, W_l): as many numbers as the map has, so
+        such codes take much room.
+    early : WindowCodes or None
+        Codes composed at a shallower cut, whose drawing is one more map here: the last row of
+        alpha and beta.
     """
 
     top: int
@@ -68,6 +76,9 @@ class WindowCodes:
     beta: NDArray[np.float32] | None = None
     noise: NDArray[np.float32] | None = None
     code_space: str = "z"
+    method: str = "multi-code"
+    offset: NDArray[np.float32] | None = None
+    early: "WindowCodes | None" = None
 
 
 @dataclass(frozen=True)

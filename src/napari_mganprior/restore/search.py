@@ -19,7 +19,14 @@ from napari_mganprior.operators.inpainting import Inpainting as InpaintingOperat
 from napari_mganprior.restore.result import WindowCodes
 from napari_mganprior.tiling import Window
 
-__all__ = ["codes_of", "cut_for", "pictures", "search_measurement", "search_window"]
+__all__ = [
+    "codes_of",
+    "cut_for",
+    "pictures",
+    "search_measurement",
+    "search_window",
+    "tensor_codes",
+]
 
 
 def search_window(
@@ -109,7 +116,7 @@ def search_measurement(
         One an evaluation.
     """
     known = torch.from_numpy(weight)[None, None].to(device)  # (1, 1, h, w)
-    discriminator = prior.discriminator
+    discriminator, encoder = prior.discriminator, prior.encoder
     yield from invert(
         prior.generator.to(device),
         operator.to(device),
@@ -118,6 +125,7 @@ def search_measurement(
         rng=rng,
         weight=known,
         discriminator=None if discriminator is None else discriminator.to(device),
+        encoder=None if encoder is None else encoder.to(device),
         start=_nearest(start, window, config, device),
     )
 
@@ -128,17 +136,24 @@ def cut_for(canvas: Canvas, window: Window, config: InversionConfig) -> int:
 
 
 def codes_of(window: Window, step: Step, config: InversionConfig) -> WindowCodes:
-    """Take the best codes of one window's search out of a step; the cut is ``config.layer``."""
-    codes = step.codes
+    """Take the best codes of one window's search out of a step."""
+    return _written(window, step.codes, step.layer, config)
+
+
+def _written(window: Window, codes: Codes, layer: int, config: InversionConfig) -> WindowCodes:
+    early = codes.early
     return WindowCodes(
         window.top,
         window.left,
-        config.layer,
+        layer,
         _array(codes.z),
         _array(codes.alpha),
         beta=None if codes.beta is None else _array(codes.beta),
         noise=None if codes.noise is None else _array(codes.noise),
         code_space=config.code_space,
+        method=config.method,
+        offset=None if codes.offset is None else _array(codes.offset),
+        early=None if early is None else _written(window, early, codes.early_layer, config),
     )
 
 
@@ -154,26 +169,67 @@ def _nearest(
     near = [
         (max(abs(c.top - window.top), abs(c.left - window.left)), c)
         for c in known
-        if c.layer == config.layer
-        and c.z.shape[1] == config.n_codes
-        and c.code_space == config.code_space
-        and (c.noise is not None) == config.optimise_noise
+        if _fits(c, config)
     ]
     if not near:
         return None
     distance, chosen = min(near, key=lambda pair: pair[0])
     if distance > window.size // 2:
         return None
-    restarts = np.arange(config.n_restarts) % len(chosen.z)
+    while config.method == "layer-by-layer" and chosen.early is not None:
+        chosen = chosen.early  # the codes that it all began with
+    return tensor_codes(chosen, np.arange(config.n_restarts) % len(chosen.z), device)
 
-    def repeated(part: NDArray[np.float32]) -> Tensor:
-        return torch.from_numpy(part[restarts]).to(device)
 
+def _fits(codes: WindowCodes, config: InversionConfig) -> bool:
+    """Whether a search by the same method found these codes with settings like these."""
+    first, n_codes = codes, 0
+    while True:
+        n_codes += first.z.shape[1]
+        if first.early is None:
+            break
+        first = first.early
+    fixed = config.method in ("single-code", "encoder", "pulse")
+    one = config.method == "features"
+    return (
+        codes.method == config.method
+        and (fixed or codes.layer == config.layer)
+        and (fixed or one or n_codes == config.n_codes)
+        and codes.code_space == config.code_space
+        and (codes.noise is not None) == config.optimise_noise
+    )
+
+
+def tensor_codes(
+    codes: WindowCodes, restarts: NDArray[np.integer], device: torch.device | str = "cpu"
+) -> Codes:
+    """Turn a window's codes into those that `compose` draws, at the cut ``codes.layer``.
+
+    Parameters
+    ----------
+    codes : WindowCodes
+        Of a restoration.
+    restarts : array of int
+        Numbers of the searches wanted, in order, (S,).
+    device : torch.device or str
+        Where they are wanted.
+    """
+
+    def chosen(part: NDArray[np.float32] | None) -> Tensor | None:
+        return None if part is None else torch.from_numpy(part[restarts]).to(device)
+
+    z, alpha = chosen(codes.z), chosen(codes.alpha)
+    assert z is not None
+    assert alpha is not None
+    early = codes.early
     return Codes(
-        repeated(chosen.z),
-        repeated(chosen.alpha),
-        None if chosen.beta is None else repeated(chosen.beta),
-        None if chosen.noise is None else repeated(chosen.noise),
+        z,
+        alpha,
+        chosen(codes.beta),
+        chosen(codes.noise),
+        chosen(codes.offset),
+        None if early is None else tensor_codes(early, restarts, device),
+        0 if early is None else early.layer,
     )
 
 
