@@ -178,9 +178,7 @@ def rivals(case: Case, domain: str, data: Path, size: int) -> Iterator[tuple[str
                 )
             yield (
                 name,
-                lambda c, n=name, s=strength: denoised(
-                    n, c.measured, c.sigma, s, photons=photons
-                ),
+                lambda c, n=name, s=strength: denoised(n, c.measured, c.sigma, s, photons=photons),
             )
     elif case.factor > 1:
         yield "bicubic", lambda c: bicubic(c.measured, c.factor)

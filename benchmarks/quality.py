@@ -7,9 +7,11 @@ that was stopped goes on, and a new prior is measured anew. ``--report`` writes 
 """
 
 import argparse
+import hashlib
 import os
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from domains import DOMAINS, Picture, pictures
 from resumable import read_rows, run_jobs
 
 from napari_mganprior.errors import MGANPriorError
-from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior, read_card
+from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
 from napari_mganprior.inversion import config as settings
 from napari_mganprior.priors import find_prior
 
@@ -36,9 +38,9 @@ _METHODS = tuple(m for m in getattr(settings, "METHODS", (OURS, SINGLE)) if m no
 # pictures of each domain, by what is measured: many for the default, few for what is slow
 _FULL = {"ours": 6, "single": 4, "dip": 3, "other": 2, "outside": 2, "large": 1, "x8": 2}
 _QUICK = {"ours": 1, "single": 1, "dip": 0, "other": 0, "outside": 0, "large": 0, "x8": 0}
-_MOST_METHODS_ON = ("nuclei", "histology")
+_DETAIL = ("nuclei", "histology")  # domains where slow methods are measured too
 _OTHER_TASKS = ("invert", "hole", "missing")
-_DIP_TASKS = ("hole", "missing", "gaussian", "x4")
+_DIP_TASKS, _DIP_TASKS_MORE = ("hole", "missing"), ("gaussian", "x4")
 
 
 def plan(options: argparse.Namespace, priors: dict[str, str]) -> Iterator[dict[str, Any]]:
@@ -53,37 +55,43 @@ def plan(options: argparse.Namespace, priors: dict[str, str]) -> Iterator[dict[s
     """
     counts = _QUICK if options.quick else _FULL
     for number in range(max(counts.values())):
-        for domain in priors:
-            for task in TASKS:
-                if task == "colorize" and domain == "nuclei":
-                    continue
-                if task == "x8" and domain == "satellite":
-                    continue  # 8 px are too few for any method
-                # at least 16 px are enlarged
-                size = 128 if task == "x8" else 64
-                most = counts["x8"] if task == "x8" else counts["ours"]
-                if number < most:
-                    for method in (OURS, CLASSICAL):
-                        yield _job(options, domain, domain, task, method, number, size)
-                if task == "x8":
-                    continue
-                if number < counts["single"] and task in _OTHER_TASKS:
-                    yield _job(options, domain, domain, task, SINGLE, number, size)
-                if number < counts["dip"] and task in _DIP_TASKS:
-                    yield _job(options, domain, domain, task, DIP, number, size)
-                if number < counts["other"] and task in _OTHER_TASKS:
-                    for method in _METHODS if domain in _MOST_METHODS_ON else ():
-                        yield _job(options, domain, domain, task, method, number, size)
-                if number < counts["large"] and domain in ("nuclei", "histology"):
-                    if task in ("hole", "gaussian"):
-                        for method in (OURS, CLASSICAL):
-                            yield _job(options, domain, domain, task, method, number, 128)
-        for kind, prior in (("outside-grey", "nuclei"), ("outside-rgb", "histology")):
-            if number < counts["outside"] and prior in priors:
-                for task in ("invert", "hole", "missing", "gaussian", "x4"):
-                    for method in (OURS, CLASSICAL):
-                        if not (task == "invert" and method == CLASSICAL):
-                            yield _job(options, kind, prior, task, method, number, 64)
+        for domain, task in product(priors, TASKS):
+            # a grey prior knows no colours; 8 px are too few for any method
+            if (domain, task) in (("nuclei", "colorize"), ("satellite", "x8")):
+                continue
+            size = 128 if task == "x8" else 64  # at least 16 px are enlarged
+            for method in _methods(domain, task, number, counts):
+                yield _job(options, domain, domain, task, method, number, size)
+            if number < counts["large"] and domain in _DETAIL and task in ("hole", "gaussian"):
+                for method in (OURS, CLASSICAL):
+                    yield _job(options, domain, domain, task, method, number, 128)
+        if number < counts["outside"]:
+            yield from _outside(options, priors, number)
+
+
+def _methods(domain: str, task: str, number: int, counts: dict[str, int]) -> Iterator[str]:
+    """Say what is measured on a picture of this number."""
+    if number < counts["x8" if task == "x8" else "ours"]:
+        yield OURS
+        if task != "invert":
+            yield CLASSICAL
+    if number < counts["single"] and task in _OTHER_TASKS:
+        yield SINGLE
+    dip = task in _DIP_TASKS or (task in _DIP_TASKS_MORE and domain in _DETAIL)
+    if number < counts["dip"] and dip:
+        yield DIP
+    if number < counts["other"] and task in _OTHER_TASKS and domain in _DETAIL:
+        yield from _METHODS
+
+
+def _outside(
+    options: argparse.Namespace, priors: dict[str, str], number: int
+) -> Iterator[dict[str, Any]]:
+    for kind, prior in (("outside-grey", "nuclei"), ("outside-rgb", "histology")):
+        if prior in priors:
+            for task in ("invert", "hole", "missing", "gaussian", "x4"):
+                for method in (OURS, CLASSICAL)[: 1 if task == "invert" else 2]:
+                    yield _job(options, kind, prior, task, method, number, 64)
 
 
 def _job(
@@ -198,14 +206,26 @@ def _keep_picture(folder: Path, job: dict[str, Any], name: str, image: Any, case
 
 
 def installed() -> dict[str, str]:
-    """Return the hash of every domain's prior that there is; say which there is not."""
+    """Return the hash of every domain's generator that there is; say which there is not.
+
+    It is that of the weights: an encoder added to a prior's file changes no other result.
+    """
     found = {}
     for name in DOMAINS:
         try:
-            found[name] = read_card(find_prior(name))[1]
+            found[name] = _weights_hash(name)
         except MGANPriorError:
             print(f"prior {name!r} is not installed: its domain is left out")
     return found
+
+
+@lru_cache(maxsize=8)
+def _weights_hash(name: str) -> str:
+    digest = hashlib.sha256()
+    for key, tensor in sorted(_prior(name).generator.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def main() -> None:

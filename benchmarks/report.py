@@ -54,7 +54,9 @@ def write_report(rows: list[Row], pictures: Path, docs: Path) -> None:
             aims,
             *_task_sections(rows, figures),
             *_method_section(rows),
-            *_other_section(rows, "Larger pictures", lambda r: r["size"] == 128 and r["task"] != "x8"),
+            *_other_section(
+                rows, "Larger pictures", lambda r: r["size"] == 128 and r["task"] != "x8"
+            ),
             *_other_section(
                 rows,
                 "Outside the domain: what the prior has never seen",
@@ -73,11 +75,11 @@ def _header(rows: list[Row]) -> str:
     kinds = ", ".join(sorted({r["deep_kind"] for r in rows}))
     return (
         f"{len(rows)} results. Priors: {named}. Quality {rows[0]['quality']}. PSNR in dB and SSIM "
-        "over the hole where there is one, else over the whole picture, relative to the range from "
-        f"the 1st to the 99.8th percentile. Deep: distance between feature maps ({kinds}), smaller "
-        "is better. Seconds are processor time of one thread (median). n is the number of pictures; "
-        "mean ± standard error. Methods with another n were measured on the first of the same "
-        "pictures."
+        "over the hole where there is one, else over the whole picture, relative to the range "
+        f"from the 1st to the 99.8th percentile. Deep: distance between feature maps ({kinds}), "
+        "smaller is better. Seconds are processor time of one thread (median). n is the number of "
+        "pictures; mean ± standard error. Methods with another n were measured on the first of "
+        "the same pictures."
     )
 
 
@@ -85,7 +87,9 @@ def _task_sections(rows: list[Row], figures: dict[str, str]) -> list[str]:
     found = []
     for task in TASKS:
         size = 128 if task == "x8" else 64
-        mine = [r for r in rows if r["task"] == task and r["size"] == size and r["domain"] in DOMAINS]
+        mine = [
+            r for r in rows if r["task"] == task and r["size"] == size and r["domain"] in DOMAINS
+        ]
         if not mine:
             continue
         found.append(f"### {TITLES[task]}")

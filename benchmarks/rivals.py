@@ -52,15 +52,11 @@ def _nl_means(y: Image, sigma: float, strength: float) -> Image:
 
 
 def _total_variation(y: Image, sigma: float, strength: float) -> Image:
-    return denoise_tv_chambolle(
-        y, weight=sigma * strength, max_num_iter=500, channel_axis=_axis(y)
-    )
+    return denoise_tv_chambolle(y, weight=sigma * strength, max_num_iter=500, channel_axis=_axis(y))
 
 
 def _wavelet(y: Image, sigma: float, strength: float) -> Image:
-    return denoise_wavelet(
-        y, sigma=sigma * strength, method="BayesShrink", channel_axis=_axis(y)
-    )
+    return denoise_wavelet(y, sigma=sigma * strength, method="BayesShrink", channel_axis=_axis(y))
 
 
 DENOISERS: dict[str, Callable[[Image, float, float], Image]] = {

@@ -6,8 +6,8 @@ Run it where there is a display, or under xvfb::
 
 It opens a sample, opens the form, runs it, and writes widget-before.png, -running.png, -after.png
 at 1366 x 768, in the dark theme, -light.png in the light one, a picture of each page of the form
-and of the recipe in both, the same of the form Batch after a run over three layers, and of the form
-Priors with a card and with a file to import.
+and of the recipe in both, the same of the form Batch after a run over three layers, of the form
+Priors with a card and with a file to import, and of the form Analyse after either analysis.
 """
 
 import argparse
@@ -19,6 +19,8 @@ from pathlib import Path
 
 import napari
 from qtpy.QtWidgets import QApplication
+
+from napari_mganprior.samples import load_sample
 
 SIZE = (1366, 768)
 PLUGIN = "napari-mganprior"
@@ -136,6 +138,32 @@ def show_priors(camera: Camera) -> None:
     viewer.window.remove_dock_widget(widget)
 
 
+def show_analyse(camera: Camera, chosen: argparse.Namespace) -> None:
+    """Take the pictures of the form Analyse after a layer study, and after the roles of codes."""
+    viewer = camera.viewer
+    viewer.layers.clear()
+    viewer.add_image(load_sample(chosen.sample).truth, name="nuclei")
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Analyse")
+    fields = widget.fields
+    fields.cuts.value, fields.codes.value, fields.task.value = (
+        "1, 3, 5, 7, 9",
+        "1, 5, 20",
+        "missing",
+    )
+    for kind in ("study", "roles"):
+        fields.kind.value = kind
+        widget.run()
+        if not wait(lambda: not widget.controller.busy, seconds=chosen.timeout):
+            raise SystemExit(f"The {kind} did not end: {widget.panel.status.text()}")
+        viewer.fit_to_view() if hasattr(viewer, "fit_to_view") else viewer.reset_view()
+        viewer.layers["nuclei"].visible = False
+        name = "analyse" if kind == "study" else "analyse-roles"
+        for theme in THEMES:
+            camera.shoot(f"{name}-{theme}", theme)
+    viewer.window.remove_dock_widget(widget)
+    viewer.layers.clear()
+
+
 def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -156,6 +184,7 @@ def main() -> None:
         show_inpaint(camera, chosen)
         show_batch(camera, chosen)
         show_priors(camera)
+        show_analyse(camera, chosen)
         viewer.close()
 
 

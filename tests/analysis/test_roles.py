@@ -129,3 +129,14 @@ def test_codes_of_another_part_are_refused(image, tiny16_prior):
     mixed = [codes[0], replace(codes[0], left=8, z=codes[0].z[:, :2], alpha=codes[0].alpha[:, :2])]
     with pytest.raises(PriorError, match="Got codes of several cuts or numbers"):
         run(CodeRoles(image, tiny16_prior, codes=mixed, region="whole"))
+
+
+def test_a_search_without_codes_is_refused_and_one_at_two_cuts_has_one_more(image, tiny16_prior):
+    """Of codes at a shallower cut, all that they draw together counts as one more code."""
+    codes = run(CodeRoles(image, tiny16_prior, config=CONFIG)).codes[0]
+    none = replace(codes, z=codes.z[:, :0], alpha=codes.alpha[:, :0], method="features")
+    with pytest.raises(PriorError, match="found by the method 'features', which has none"):
+        CodeRoles(image, tiny16_prior, codes=[none])
+    config = replace(CONFIG, method="multi-cut")
+    roles = run(CodeRoles(image, tiny16_prior, config=config))
+    assert len(roles.contributions) == roles.codes[0].alpha.shape[1]

@@ -24,9 +24,12 @@ from napari_mganprior.inversion.codes import Codes, compose
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.restore import Reconstruction
 from napari_mganprior.restore.result import WindowCodes
+from napari_mganprior.restore.search import tensor_codes
 from napari_mganprior.tiling import Window
 
 __all__ = ["CodeRoles"]
+
+_FIRST_ONLY = torch.tensor([1.0, 0.0]).reshape(2, 1, 1, 1)
 
 
 class CodeRoles:
@@ -129,9 +132,10 @@ class CodeRoles:
                 )
             codes = self._search.result().codes
         windows = self._windows(codes)
-        total = done + sum(kept.z.shape[1] for _, kept in windows)
+        total = done + sum(kept.alpha.shape[1] for _, kept in windows)
         for number, (window, kept) in enumerate(windows):
-            for n in range(kept.z.shape[1]):
+            n_codes = kept.alpha.shape[1]
+            for n in range(n_codes):
                 self._take_out(window, kept, n)
                 done += 1
                 yield AnalysisStep(
@@ -140,7 +144,7 @@ class CodeRoles:
                     loss=loss,
                     window=number + 1,
                     n_windows=len(windows),
-                    doing=f"taking out code {n + 1} of {kept.z.shape[1]}",
+                    doing=f"taking out code {n + 1} of {n_codes}",
                 )
             self._codes.append(kept)
 
@@ -211,7 +215,7 @@ class CodeRoles:
             if (given := known.get((window.top, window.left))) is None:
                 continue
             generator = self._prior.generator.to(self._device).in_space(given.code_space)
-            drawn = compose(generator, self._tensors(given), given.layer)
+            drawn = compose(generator, self._tensors(given, np.arange(len(given.z))), given.layer)
             values, weight = self._all.read(window)
             target = torch.from_numpy(np.moveaxis(values, -1, 0)).to(self._device)
             counts = torch.from_numpy(weight > 0).to(self._device)
@@ -224,7 +228,7 @@ class CodeRoles:
                 "Got codes of no window of this image; wanted those of an inversion of the same "
                 "part of the same image. Choose other codes, or let the image be inverted."
             )
-        if len({(c.layer, c.z.shape[1]) for _, c in found}) > 1:
+        if len({(c.layer, c.alpha.shape[1]) for _, c in found}) > 1:
             raise PriorError(
                 "Got codes of several cuts or numbers; wanted the same in all windows. Invert the "
                 "image in one run."
@@ -235,20 +239,20 @@ class CodeRoles:
     @torch.no_grad()
     def _take_out(self, window: Window, codes: WindowCodes, n: int) -> None:
         try:
-            full = self._tensors(codes)
+            pair = self._tensors(codes, np.array([0, 0]))
             generator = self._prior.generator.to(self._device).in_space(codes.code_space)
-            mask = torch.ones(2, full.z.shape[1], 1, device=self._device)
+            mask = torch.ones(2, pair.alpha.shape[1], 1, device=self._device)
             mask[0, n] = 0  # all but this one
             mask[1] = 1 - mask[0]  # this one alone
-
-            def both(part: Tensor) -> Tensor:
-                return part.repeat(2, *[1] * (part.ndim - 1))
-
-            pair = full.each(both)
+            offset = pair.offset
             pair = replace(
                 pair,
                 alpha=pair.alpha * mask,
                 beta=None if pair.beta is None else pair.beta * mask,
+                # what belongs to no code is drawn without the one, not with it alone
+                offset=None
+                if offset is None
+                else offset * mask.new_tensor([1, 0]).view(2, 1, 1, 1),
             )
             drawn = compose(generator, pair, codes.layer)
         except RuntimeError as error:
@@ -263,16 +267,8 @@ class CodeRoles:
         self._without[n].fill(window, _pictures(drawn[:1]))
         self._alone[n].fill(window, _pictures(drawn[1:]))
 
-    def _tensors(self, codes: WindowCodes) -> Codes:
-        def tensor(part: NDArray[np.float32]) -> Tensor:
-            return torch.from_numpy(part).to(self._device)
-
-        return Codes(
-            tensor(codes.z),
-            tensor(codes.alpha),
-            None if codes.beta is None else tensor(codes.beta),
-            None if codes.noise is None else tensor(codes.noise),
-        )
+    def _tensors(self, codes: WindowCodes, restarts: NDArray[np.integer]) -> Codes:
+        return tensor_codes(codes, restarts, self._device)
 
     def _recipe(self) -> dict[str, Any]:
         inverted = None if self._search is None else self._search.result().recipe
@@ -291,6 +287,11 @@ def _check_codes(codes: Sequence[WindowCodes], prior: LoadedPrior) -> None:
     """Refuse codes whose numbers do not fit a prior; equal numbers are told apart by the hash."""
     generator = prior.generator
     for given in codes:
+        if given.alpha.shape[1] == 0:
+            raise PriorError(
+                f"Got codes found by the method {given.method!r}, which has none to take out; "
+                "wanted those of an inversion with several. Invert with the method multi-code."
+            )
         fits = given.layer <= generator.n_layers
         if fits:
             space = generator.in_space(given.code_space)
@@ -306,13 +307,19 @@ def _check_codes(codes: Sequence[WindowCodes], prior: LoadedPrior) -> None:
 
 
 def _restart(codes: WindowCodes, number: int) -> WindowCodes:
-    here = slice(number, number + 1)
+    """Keep one of the searches."""
+
+    def kept(part: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+        return None if part is None else part[number : number + 1]
+
     return replace(
         codes,
-        z=codes.z[here],
-        alpha=codes.alpha[here],
-        beta=None if codes.beta is None else codes.beta[here],
-        noise=None if codes.noise is None else codes.noise[here],
+        z=codes.z[number : number + 1],
+        alpha=codes.alpha[number : number + 1],
+        beta=kept(codes.beta),
+        noise=kept(codes.noise),
+        offset=kept(codes.offset),
+        early=None if codes.early is None else _restart(codes.early, number),
     )
 
 

@@ -31,7 +31,9 @@ from napari_mganprior.widgets.activity import Activity
 from napari_mganprior.widgets.analyse_fields import AnalyseFields
 from napari_mganprior.widgets.analyse_layers import Place, add_roles, add_study, take_plane
 from napari_mganprior.widgets.help import help_label
+from napari_mganprior.widgets.inputs import Choice
 from napari_mganprior.widgets.preferences import current_preferences, engine_options, obey
+from napari_mganprior.widgets.prior_fit import check_prior
 from napari_mganprior.widgets.run_panel import RunPanel
 from napari_mganprior.widgets.scroll import FieldScroll
 from napari_mganprior.widgets.svg_plot import SvgPlot
@@ -81,6 +83,8 @@ class AnalyseWidget(QWidget):
         self._stack: Image | None = None
         self.controller = RunController(open_task)
         self.fields = AnalyseFields(lambda: self._viewer.layers)
+        if (wanted := current_preferences().default_prior) in self.fields.prior.choices:
+            self.fields.prior.value = wanted
         self.panel = RunPanel(self.controller, queues=False)
         self.table, self.plot = QTableWidget(0, 0), SvgPlot()
         self.save_button = QPushButton("Save table ...")
@@ -153,6 +157,12 @@ class AnalyseWidget(QWidget):
             return "No image layer. Open a picture, or one of the samples."
         if fields.prior.value is None:
             return "There is no prior. Import one in the form Priors."
+        # only a picture that is to be given colours is another kind than the prior's
+        apart = (fields.kind.value, fields.task.value, fields.trial.value)
+        if apart != ("study", "colorize", False):
+            chosen = Choice(image=fields.image.value, damage=None)
+            if fault := check_prior(chosen, str(fields.prior.value)):
+                return fault
         if fields.kind.value == "roles":
             return ""
         try:
@@ -160,7 +170,7 @@ class AnalyseWidget(QWidget):
         except MGANPriorError as error:
             return str(error)
         needs = study.task in ("inpaint", "missing") and not study.trial
-        if needs and fields.mask.value is None:
+        if needs and fields.damage.value is None:
             return "No damage is chosen. Choose a labels layer, or tick 'try on a damaged copy'."
         return ""
 
@@ -180,10 +190,9 @@ class AnalyseWidget(QWidget):
             quality = str(fields.quality.value)
             return AnalysisRequest(codes=fields.codes_file(), quality=quality, **common), place
         study = fields.study()
-        given = {}
+        given: dict[str, Any] = {}
         if not study.trial:
-            for name in ("mask", "truth"):
-                layer = getattr(fields, name).value
+            for name, layer in (("mask", fields.damage.value), ("truth", fields.truth.value)):
                 if layer is not None:
                     given[name] = take_plane(layer, self._viewer)[0]
         return AnalysisRequest(study=study, **given, **common), place
@@ -242,7 +251,10 @@ class AnalyseWidget(QWidget):
         else:
             add_roles(self._viewer, place, found)
             pairs = zip(found.shares(), found.strengths(), strict=True)
-            rows = [(str(n), f"{100 * a:.1f} %", f"{b:.3g}") for n, (a, b) in enumerate(pairs, 1)]
+            rows: list[tuple[str, ...]] = [
+                (str(n), f"{100 * share:.1f} %", f"{change:.3g}")
+                for n, (share, change) in enumerate(pairs, 1)
+            ]
             self._fill(_ROLES_COLUMNS, rows)
             first = int(np.argmax(found.shares())) + 1
             words = f"Code {first} is the first contributor of {rows[first - 1][1]} of the pixels."
@@ -305,9 +317,7 @@ def _cells(row: Any) -> tuple[str, ...]:
     )
 
 
-def _leave(
-    controller: RunController, watch: ViewerWatch, activity: Activity, *_: object
-) -> None:
+def _leave(controller: RunController, watch: ViewerWatch, activity: Activity, *_: object) -> None:
     watch.closed = True
     activity.close()
     controller.close(_LEAVE_SECONDS)

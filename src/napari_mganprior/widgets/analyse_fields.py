@@ -72,7 +72,7 @@ class AnalyseFields(QWidget):
 
     def refresh_layers(self) -> None:
         """Offer the layers there are now, and keep what was chosen."""
-        for box in (self.image, self.mask, self.truth):
+        for box in (self.image, self.damage, self.truth):
             chosen = box.value
             with box.changed.blocked():
                 box.reset_choices()
@@ -118,7 +118,7 @@ class AnalyseFields(QWidget):
         self.part = ComboBox(choices=_PARTS, value="middle", tooltip=_TIPS["part"])
         self.task = ComboBox(choices=STUDIES, value="invert", tooltip=_TIPS["task"])
         self.trial = CheckBox(text="try on a damaged copy", value=True, tooltip=_TIPS["trial"])
-        self.mask = ComboBox(
+        self.damage = ComboBox(
             choices=lambda _: self._of_type(Labels), nullable=True, tooltip=_TIPS["mask"]
         )
         self.truth = ComboBox(
@@ -136,7 +136,7 @@ class AnalyseFields(QWidget):
 
     def _all(self) -> tuple[Any, ...]:
         return (
-            self.kind, self.image, self.prior, self.part, self.task, self.trial, self.mask,
+            self.kind, self.image, self.prior, self.part, self.task, self.trial, self.damage,
             self.truth, self.cuts, self.codes, self.restarts, self.steps, self.factor,
             self.quality, self.file, self.seed, self.device,
         )  # fmt: skip
@@ -146,27 +146,26 @@ class AnalyseFields(QWidget):
 
     def _react(self) -> None:
         study, trial = self.kind.value == "study", bool(self.trial.value)
-        for field in (self.task, self.trial, self.cuts, self.codes, self.restarts, self.steps):
+        of_study: tuple[Any, ...] = (
+            self.task, self.trial, self.cuts, self.codes, self.restarts, self.steps,
+        )  # fmt: skip
+        for field in of_study:
             field.enabled = study
-        for field in (self.mask, self.truth):
-            field.enabled = study and not trial
+        self.damage.enabled = self.truth.enabled = study and not trial
         self.factor.enabled = study and self.task.value == "super-resolve"
-        for field in (self.quality, self.file):
-            field.enabled = not study
+        self.quality.enabled = self.file.enabled = not study
         self.trial.tooltip = f"{_TIPS['trial']}. The copy: {DAMAGES[str(self.task.value)]}"
         self.changed.emit()
 
     def _lay_out(self) -> None:
-        may_be_cut(
-            self.kind, self.image, self.prior, self.part, self.task, self.mask, self.truth
-        )
+        may_be_cut(self.kind, self.image, self.prior, self.part, self.task, self.damage, self.truth)
         pages = lay_out_pages(
             {
                 "Study": (
                     ("Task", [self.task, self.trial]),
                     ("Cuts", [self.cuts]),
                     ("Codes", [self.codes]),
-                    ("Damage", [self.mask]),
+                    ("Damage", [self.damage]),
                     ("Truth", [self.truth]),
                 ),
                 "Search": (
