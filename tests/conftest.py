@@ -4,7 +4,11 @@ They draw nothing anybody would recognise, but they are real files, read by the 
 Request a path where only the file matters, since building the networks costs time.
 """
 
+import importlib.util
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +52,26 @@ def settings_folder(
     monkeypatch.setenv("NAPARI_MGANPRIOR_CONFIG", str(folder))
     monkeypatch.setenv("NAPARI_MGANPRIOR_CACHE", str(folder / "cache"))
     return folder
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return a running `tests/server.py`; no proxy of this computer comes between."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "NAPARI_MGANPRIOR_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setattr("napari_mganprior.priors.download._PAUSE", 0.01)
+    if "mganprior_test_server" not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            "mganprior_test_server", Path(__file__).parent / "server.py"
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["mganprior_test_server"] = module
+        spec.loader.exec_module(module)
+    with sys.modules["mganprior_test_server"].Server() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from napari_mganprior.settings import (
     Preferences,
     cache_folder,
     config_folder,
+    is_offline,
     load_preferences,
     read_preferences,
     recall,
@@ -29,6 +30,7 @@ OTHER = Preferences(
     default_prior="user/nuclei",
     preview_rate=10,
     process_mode=True,
+    offline=True,
 )
 
 
@@ -77,6 +79,7 @@ def test_a_form_is_recalled_as_it_was_and_each_task_has_its_own():
         ("preview_rate", 0, "Got preview_rate 0; wanted a number from 0.1 to 25. 4 a second"),
         ("preview_rate", float("nan"), "Got preview_rate nan; wanted a number"),
         ("process_mode", 1, "Got process_mode 1; wanted true or false"),
+        ("offline", 1, "Got offline 1; wanted true or false"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_and_falls_back_alone(name, value, message, caplog):
@@ -213,3 +216,14 @@ def test_the_room_needs_neither_torch_nor_napari_nor_qt():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_offline_is_a_preference_that_a_variable_overrides(monkeypatch):
+    monkeypatch.delenv("NAPARI_MGANPRIOR_OFFLINE", raising=False)
+    assert not is_offline()
+    save_preferences(Preferences(offline=True))
+    assert is_offline()
+    assert not is_offline(Preferences())
+    for said, offline in (("1", True), ("TRUE", True), ("0", False), ("off", False), ("", True)):
+        monkeypatch.setenv("NAPARI_MGANPRIOR_OFFLINE", said)
+        assert is_offline() is offline

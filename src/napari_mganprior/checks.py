@@ -10,7 +10,15 @@ from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.inversion.methods import check_method
 
-__all__ = ["check_cut", "check_image", "check_prior", "check_zoom", "checked_mask", "checked_seed"]
+__all__ = [
+    "check_cut",
+    "check_data_term",
+    "check_image",
+    "check_prior",
+    "check_zoom",
+    "checked_mask",
+    "checked_seed",
+]
 
 _SMALLEST = 16
 _ZOOMS = (0.125, 8.0)
@@ -136,10 +144,40 @@ def check_cut(config: InversionConfig, prior: LoadedPrior) -> None:
             f"Got optimise_noise for the prior {prior.card.name!r}, whose generator has no noise "
             "inputs; wanted a style generator. Set it to False, or choose another prior."
         )
-    if config.feature_weight > 0 and prior.discriminator is None:
+    if config.feature_weight > 0 and config.features == "vgg16":
+        _check_vgg16(prior)
+    elif config.feature_weight > 0 and prior.discriminator is None:
         raise SettingsError(
             f"Got feature_weight {config.feature_weight} for the prior {prior.card.name!r}, which "
-            "has no discriminator; wanted 0. Set it to 0, or choose another prior."
+            "has no discriminator; wanted 0. Set it to 0, set features to vgg16, or choose another "
+            "prior."
+        )
+
+
+def _check_vgg16(prior: LoadedPrior) -> None:
+    from napari_mganprior.priors import find_weights
+
+    channels = prior.generator.image_channels
+    if channels not in (1, 3):
+        raise SettingsError(
+            f"Got features vgg16 for the prior {prior.card.name!r} of {channels} channels; wanted "
+            "a grey or RGB one. Set features to discriminator."
+        )
+    find_weights("vgg16")
+
+
+def check_data_term(config: InversionConfig, task: str, *, noise_known: bool) -> None:
+    """Check that a likelihood is asked for only where noise grows with the signal.
+
+    Raises
+    ------
+    SettingsError
+        If a task knows no such noise.
+    """
+    if config.data_term != "mse" and not noise_known:
+        raise SettingsError(
+            f"Got the data term {config.data_term} for {task}, which knows of no noise that grows "
+            "with the signal; wanted denoising with poisson noise. Set data_term to mse."
         )
 
 

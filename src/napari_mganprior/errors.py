@@ -8,6 +8,7 @@ No class here derives from `RuntimeError`: Qt worker wrappers swallow that type
 __all__ = [
     "ComputeError",
     "DeviceError",
+    "DownloadError",
     "ImageError",
     "ImportRefused",
     "MGANPriorError",
@@ -50,6 +51,10 @@ class DeviceError(MGANPriorError, ValueError):
 
 class StorageError(MGANPriorError, OSError):
     """A file could not be read or written."""
+
+
+class DownloadError(MGANPriorError, OSError):
+    """A file could not be downloaded, or may not be."""
 
 
 class ComputeError(MGANPriorError):

@@ -22,6 +22,7 @@ __all__ = [
     "Preferences",
     "cache_folder",
     "config_folder",
+    "is_offline",
     "load_preferences",
     "read_preferences",
     "recall",
@@ -31,6 +32,7 @@ __all__ = [
 
 _FOLDER_VARIABLE = "NAPARI_MGANPRIOR_CONFIG"
 _CACHE_VARIABLE = "NAPARI_MGANPRIOR_CACHE"
+_OFFLINE_VARIABLE = "NAPARI_MGANPRIOR_OFFLINE"
 _APP = "napari-mganprior"
 _PRECISIONS = ("auto", "float32", "bfloat16")
 _MOST_THREADS = 1024
@@ -62,6 +64,8 @@ class Preferences:
         Live previews a second at most, 0.1 to 25.
     process_mode : bool
         Whether runs happen in a process of their own.
+    offline : bool
+        Whether nothing may be downloaded.
 
     Raises
     ------
@@ -76,6 +80,7 @@ class Preferences:
     default_prior: str = "nuclei"
     preview_rate: float = 4.0
     process_mode: bool = False
+    offline: bool = False
 
     def __post_init__(self) -> None:
         text = ("device", "cache_folder", "precision", "default_prior")
@@ -98,8 +103,9 @@ class Preferences:
         if not _is_number(self.preview_rate) or not low <= self.preview_rate <= high:
             wanted = f"a number from {low:g} to {high:g}"
             raise _unwanted("preview_rate", self.preview_rate, wanted, "4 a second is usual")
-        if not isinstance(self.process_mode, bool):
-            raise _unwanted("process_mode", self.process_mode, "true or false", "Choose one")
+        for name in ("process_mode", "offline"):
+            if not isinstance(getattr(self, name), bool):
+                raise _unwanted(name, getattr(self, name), "true or false", "Choose one")
 
 
 def config_folder() -> Path:
@@ -129,6 +135,22 @@ def cache_folder(preferences: Preferences | None = None) -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path(_APP, appauthor=False)
+
+
+def is_offline(preferences: Preferences | None = None) -> bool:
+    """Whether nothing may be downloaded.
+
+    The environment variable ``NAPARI_MGANPRIOR_OFFLINE`` decides where it is set: ``0``, ``no``,
+    ``off`` and ``false`` allow downloads, anything else forbids them.
+
+    Parameters
+    ----------
+    preferences : Preferences, optional
+        Those to obey; the stored ones if not given.
+    """
+    if said := os.environ.get(_OFFLINE_VARIABLE, "").strip().lower():
+        return said not in ("0", "no", "off", "false")
+    return (preferences or load_preferences()).offline
 
 
 def read_preferences(values: Mapping[str, Any], source: str) -> Preferences:

@@ -139,3 +139,73 @@ def test_one_prior_is_told_about(own_priors, capsys):
 def test_an_unknown_prior_is_refused(capsys):
     assert main(["priors", "info", "cats"]) == 2
     assert "Got the prior 'cats'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """Return the user's own folder, which is not there yet."""
+    monkeypatch.setenv("NAPARI_MGANPRIOR_PRIORS", str(tmp_path / "own"))
+    return tmp_path / "own"
+
+
+def test_a_prior_is_installed_from_an_address_and_told_about(
+    empty, server, tiny16_prior_path, capsys
+):
+    """Law: where no hash was given, the one there is is shown and stored."""
+    data = tiny16_prior_path.read_bytes()
+    server.files["/leaves.safetensors"] = data
+    server.faults["/leaves.safetensors"] = ("cut", 20_000)
+    digest = hashlib.sha256(data).hexdigest()
+    assert main(["priors", "install", f"{server.url}/leaves.safetensors"]) == 0
+    report = capsys.readouterr().out
+    assert f"installed: leaves, sha256 {digest}" in report
+    assert "No sha256 was given: it is stored" in report
+    assert main(["priors", "info", "leaves"]) == 0
+    report = capsys.readouterr().out
+    assert f"from {server.url}/leaves.safetensors on 20" in report
+    assert "16 px grey" in report
+    assert " kB" in report
+    assert main(["priors", "install", str(tiny16_prior_path), "--name", "leaves"]) == 0
+    assert "there already: leaves" in capsys.readouterr().out
+
+
+def test_a_folder_is_installed_with_its_faults_told(empty, prior_folder, tmp_path, capsys):
+    (tmp_path / "offered").mkdir()
+    (tmp_path / "offered" / "bad.safetensors").write_bytes(b"x" * 20)
+    for name in ("tiny16", "tinyrgb"):
+        data = (prior_folder / f"{name}.safetensors").read_bytes()
+        (tmp_path / "offered" / f"{name}.safetensors").write_bytes(data)
+    assert main(["priors", "install", str(tmp_path / "offered")]) == 0
+    report = capsys.readouterr().out
+    assert report.count("installed: ") == 2
+    assert "left out bad.safetensors: Got" in report
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["none.safetensors"], "neither a file, a folder nor an address"),
+        (["http://example.org/a.safetensors"], "wanted one that begins with https://"),
+        (["URL", "--sha256", "12"], "wanted 64 hexadecimal digits"),
+        (["URL", "--sha256", "0" * 64], "wanted 0000"),
+        (["URL", "--name", "a/b"], "wanted one that can be a file's name"),
+    ],
+)
+def test_a_refused_installation_leaves_nothing(
+    options, words, empty, server, tiny16_prior_path, capsys
+):
+    server.files["/a.safetensors"] = tiny16_prior_path.read_bytes()
+    options = [f"{server.url}/a.safetensors" if word == "URL" else word for word in options]
+    assert main(["priors", "install", *options]) == 2
+    assert words in capsys.readouterr().err
+    assert not empty.exists() or list(empty.iterdir()) == []
+
+
+def test_weights_are_brought(server, monkeypatch, capsys):
+    server.files["/vgg16.pth"] = data = b"weights" * 100
+    digest = hashlib.sha256(data).hexdigest()
+    command = ["priors", "weights", "vgg16", f"{server.url}/vgg16.pth"]
+    assert main(command) == 2
+    assert "wanted 397923af8e79" in capsys.readouterr().err
+    assert main([*command, "--sha256", digest]) == 0
+    assert f"vgg16: sha256 {digest}" in capsys.readouterr().out

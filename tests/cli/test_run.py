@@ -113,11 +113,11 @@ def test_the_slice_of_a_stack_is_found_again(made):
 def test_a_series_recipe_restores_a_stack_or_the_colours_of_an_image(made, colours, own_priors):
     from napari_mganprior import load_prior
     from napari_mganprior.inversion.config import preset
-    from napari_mganprior.restore import SeriesInpainting
+    from napari_mganprior.restore import Series
 
     image, mask = read_image(made / "image.png").array, read_mask(made / "mask.png")
     planes = np.stack([image // 2, image, image[::-1]])
-    task = SeriesInpainting(
+    task = Series(
         planes, mask, load_prior(own_priors / "tiny16.safetensors"), config=preset("fast", (1, 3)),
         device="cpu", linked=not colours,
     )  # fmt: skip

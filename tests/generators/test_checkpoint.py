@@ -91,6 +91,22 @@ def test_a_loaded_prior_is_frozen_and_folded(prior):
     assert {block.scale for block in loaded.generator.blocks} == {1.0}
 
 
+@pytest.mark.parametrize("first", [b"\x80", b"PK"])
+def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path, card, generator, first):
+    """Law: what a file is does not hang on how long its header is."""
+    path, card = tmp_path / "prior.safetensors", replace(card, discriminator={})
+    wanted = 0x80 if first == b"\x80" else int.from_bytes(b"PK", "little")
+    for length in range(0, 25_000, 8):
+        save_prior(path, replace(card, domain="a" * length), generator, None)
+        header = int.from_bytes(path.read_bytes()[:8], "little")
+        if header == wanted or (wanted < 256 and header % 256 == wanted):
+            break
+        if wanted > 256 and length == 0:  # straight to the length that is wanted
+            card = replace(card, licence="a" * (wanted - header))
+    assert path.read_bytes().startswith(first)
+    assert load_prior(path).card.domain == "a" * length
+
+
 def test_a_prior_may_lack_a_discriminator(tmp_path, card, generator):
     path = tmp_path / "prior.safetensors"
     save_prior(path, replace(card, discriminator={}), generator, None)

@@ -43,6 +43,9 @@ def test_split_law(generator):
     assert whole.shape == (4, generator.image_channels, side, side)
     for layer in range(generator.n_layers + 1):
         again = generator.tail(generator.head(z, layer), layer)
+        for end in range(layer, generator.n_layers + 1):  # also in two pieces above the cut
+            there = generator.between(generator.head(z, layer), layer, end)
+            assert torch.equal(generator.tail(there, end), again)
         assert (again - whole).abs().max() <= 1e-6
 
 

@@ -82,6 +82,9 @@ def test_a_network_is_split_at_every_cut_point():
         features = made.head(z, layer)
         assert tuple(features.map.shape[1:]) == made.feature_shape(layer)
         assert (made.tail(features, layer) - whole).abs().max() <= 1e-6
+        for end in range(layer, 3):
+            there = made.tail(made.between(features, layer, end), end)
+            assert (there - whole).abs().max() <= 1e-6
         alpha = torch.ones(2, 2, made.feature_shape(layer)[0]) / 2
         mixed = compose(made, Codes(z.reshape(2, 2, 6), alpha), layer)
         assert (mixed - whole[::2]).abs().max() > 1e-4

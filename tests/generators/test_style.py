@@ -64,6 +64,9 @@ def test_split_law(generator, space):
     for layer in range(generator.n_layers + 1):
         again = generator.tail(generator.head(z, layer), layer)
         torch.testing.assert_close(again, whole, atol=1e-6, rtol=1e-6)
+        for end in range(layer, generator.n_layers + 1):  # also in two pieces above the cut
+            there = generator.between(generator.head(z, layer), layer, end)
+            torch.testing.assert_close(generator.tail(there, end), whole, atol=1e-6, rtol=1e-6)
 
 
 def test_all_spaces_draw_what_z_draws(generator):

@@ -11,7 +11,7 @@ import pytest
 from napari_mganprior import replay
 from napari_mganprior.damage import DamageConfig
 from napari_mganprior.errors import MaskError, PriorError, SettingsError
-from napari_mganprior.restore import Inpainting, Replay, SeriesInpainting
+from napari_mganprior.restore import Inpainting, Replay, Series
 
 
 @pytest.fixture(autouse=True)
@@ -112,12 +112,10 @@ def test_a_replay_can_be_iterated_again(scene, holes, tiny_prior, quick):
 def test_a_series_is_repeated(scene, holes, tiny_prior, quick, linked, steps):
     stack = np.stack([scene, scene[:, ::-1], scene * 0])
     masks = np.stack([holes, holes, holes])
-    run = SeriesInpainting(stack, masks, tiny_prior, config=quick, device="cpu", linked=linked)
+    run = Series(stack, masks, tiny_prior, config=quick, device="cpu", linked=linked)
     result = result_of(run, steps)
     assert np.array_equal(again(result, stack).image, result.image)
-    run = SeriesInpainting(
-        stack, masks, tiny_prior, config=quick, device="cpu", linked=linked, start=result
-    )
+    run = Series(stack, masks, tiny_prior, config=quick, device="cpu", linked=linked, start=result)
     continued = result_of(run, 5)
     assert np.array_equal(again(continued, stack).image, continued.image)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from napari_mganprior.errors import ComputeError, ImageError, MaskError, PriorError
-from napari_mganprior.restore import Inpainting, SeriesInpainting
+from napari_mganprior.restore import Inpainting, Series
 from napari_mganprior.restore.result import sha256_of
 
 
 def make(images, masks, prior, quick, **keywords):
-    return SeriesInpainting(images, masks, prior, config=quick, device="cpu", **keywords)
+    return Series(images, masks, prior, config=quick, device="cpu", **keywords)
 
 
 def finished(run):

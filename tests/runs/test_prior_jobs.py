@@ -16,10 +16,12 @@ from napari_mganprior.generators.checkpoint import load_prior
 from napari_mganprior.priors.grid import GRID_SEED, contact_sheet, draw_samples
 from napari_mganprior.runs.prior_jobs import (
     ImportOrder,
+    InstallOrder,
     PriorJob,
     PriorStep,
     draw_sheet,
     import_foreign,
+    install_asked,
 )
 
 
@@ -140,6 +142,34 @@ def test_a_file_that_is_none_is_refused_after_one_word(tmp_path, folder):
     with pytest.raises(ImportRefused, match=r"Got bad\.pth"):
         list(steps)
     assert not folder.exists()
+
+
+def test_an_installation_closed_at_its_last_step_is_undone(folder, tiny16_prior_path):
+    """Law: cancelled, also at the very end, it leaves no prior; one that was there stays."""
+    order = InstallOrder(source=str(tiny16_prior_path), name="leaves")
+    for step in (steps := install_asked(order)):
+        if step.name:
+            break
+    assert (folder / "leaves.safetensors").is_file()
+    steps.close()
+    assert list(folder.iterdir()) == []
+    assert [step.name for step in install_asked(order)][-1] == "leaves"
+    for step in (steps := install_asked(order)):
+        if step.name:
+            break
+    assert "Already there: 'leaves'" in step.note
+    steps.close()
+    assert (folder / "leaves.safetensors").is_file()
+
+
+def test_a_cancelled_download_says_what_is_kept(folder, server, tiny_prior_path):
+    server.files["/a.safetensors"] = tiny_prior_path.read_bytes()
+    steps = install_asked(InstallOrder(source=f"{server.url}/a.safetensors"))
+    assert next(steps).left == "nothing was written"
+    assert "the next try goes on from there" in next(steps).left
+    *_, last = steps
+    assert last.left == "nothing was written"
+    assert last.note.startswith("Installed 'a', sha256 ")
 
 
 def test_importing_it_imports_no_torch():

@@ -41,7 +41,7 @@ def test_a_run_in_a_process_finishes_with_the_same_news(tasks, listen):
 
 def test_the_real_restoration_is_the_same_in_a_process(prior_folder, monkeypatch, listen):
     """A seed gives the same pixels in a thread and in a process."""
-    from napari_mganprior.runs.opening import open_inpainting
+    from napari_mganprior.runs.opening import open_task
 
     monkeypatch.setenv("NAPARI_MGANPRIOR_PRIORS", str(prior_folder))
     image = np.random.default_rng(0).random((32, 32)).astype(np.float32)
@@ -50,7 +50,7 @@ def test_the_real_restoration_is_the_same_in_a_process(prior_folder, monkeypatch
     request = RunRequest(image=image, mask=mask, prior="tiny16", quality="fast", device="cpu")
     pictures = []
     for process_mode in (False, True):
-        one = listen(open_inpainting)
+        one = listen(open_task)
         one.controller.process_mode = process_mode
         one.controller.threads = 1
         how, result = one.run(request)

@@ -8,7 +8,7 @@ import pytest
 from napari_mganprior.errors import SettingsError
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.runs import RunRequest
-from napari_mganprior.runs.opening import open_inpainting
+from napari_mganprior.runs.opening import open_task
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (40, 40)).astype(np.uint8)
 MASK = np.zeros((40, 40), bool)
@@ -63,11 +63,11 @@ def test_a_request_becomes_a_task_with_its_settings(planes):
         image=image, planes=planes, quality="fast", seed=4, device="cpu", precision="float32",
         grow=1, feather=1, shrink=1,
     )  # fmt: skip
-    task = open_inpainting(request)
+    task = open_task(request)
     for _ in task:
         break
     recipe = task.result().recipe
-    assert (recipe["seed"], recipe["quality"], recipe["device"]) == (4, None, "cpu")
+    assert (recipe["seed"], recipe["quality"], recipe["device"]) == (4, "fast", "cpu")
     assert recipe["config"]["n_restarts"] == 1
     assert recipe["config"]["precision"] == "float32"
     assert recipe["damage"] == {"grow": 1, "feather": 1, "region": None}

@@ -276,7 +276,7 @@ def preferences_page(viewer):
     titles = {label.text() for label in page.findChildren(QLabel) if label.text()}
     assert titles == {
         "Device", "Threads", "Cache folder", "Precision", "Default prior", "Previews a second",
-        "Process mode",
+        "Process mode", "Offline",
     }  # fmt: skip
     return dialog, {
         field._name: field for field in page.findChildren(QWidget) if hasattr(field, "_name")
@@ -297,6 +297,7 @@ def test_napari_shows_our_page_and_what_is_set_there_holds(
     page["default_prior"].setText("tiny16")
     page["preview_rate"].setValue(2.5)
     page["process_mode"].setChecked(True)
+    page["offline"].setChecked(True)
     wanted = Preferences(
         device="cpu",
         threads=3,
@@ -305,6 +306,7 @@ def test_napari_shows_our_page_and_what_is_set_there_holds(
         default_prior="tiny16",
         preview_rate=2.5,
         process_mode=True,
+        offline=True,
     )
     assert current_preferences() == wanted
     assert load_preferences() == wanted

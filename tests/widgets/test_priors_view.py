@@ -407,10 +407,10 @@ def test_a_dropped_file_is_offered(window, stranger):
 
 def test_only_one_file_is_taken(window, stranger, priors):
     _, widget = window
-    assert not drag(widget, "https://example.org/stranger.pth")
+    assert not drag(widget, "http://example.org/stranger.pth")
     assert drag(widget, stranger, stranger)
     assert "Got 2 files; wanted one" in said(widget)
-    assert drag(widget, priors)
+    assert drag(widget, priors.parent / "gone.pth")
     assert "is no file" in said(widget)
     assert widget.form.isHidden()
 

@@ -2,14 +2,17 @@
 
 import argparse
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from napari_mganprior import __version__
 from napari_mganprior.cli.analyse_arguments import add_analyse
 from napari_mganprior.inversion.config import QUALITIES
+from napari_mganprior.restore.tasks import ADVANCED, PLANES, TASKS, Option, TaskSpec
 
 __all__ = ["PROGRAM", "build_parser"]
 
 PROGRAM = "napari-mganprior"
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,11 +24,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_inpaint(commands)
-    _add_denoise(commands)
-    _add_super_resolve(commands)
-    _add_colorize(commands)
-    _add_invert(commands)
+    tasks = {name: _add_task(commands, spec) for name, spec in TASKS.items()}
+    _add_damage(tasks["inpaint"])
+    tasks["invert"].add_argument(
+        "--codes",
+        type=Path,
+        dest="codes_out",
+        metavar="OUT.npz",
+        help="file to write the codes to",
+    )
     add_analyse(commands, _add_seed_and_device)
     _add_run(commands)
     _add_demo(commands)
@@ -34,20 +41,60 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_inpaint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "inpaint",
-        help="fill the damaged pixels of an image",
-        description="Fill the damaged pixels of a PNG or TIFF image. Measured pixels stay as they "
-        "are, bit by bit; the recipe of the result is stored in the output file.",
-    )
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG or TIFF, grey or RGB")
-    parser.add_argument(
-        "--mask", type=Path, required=True, help="PNG or TIFF of the same size; not 0 is damage"
-    )
+def _add_task(commands: _Commands, spec: TaskSpec) -> argparse.ArgumentParser:
+    """Add the command of a task: image, output, its options, what every task is told."""
+    parser = commands.add_parser(spec.command, help=spec.help, description=spec.about)
+    kinds = "grey" if spec.grey_only else "grey or RGB"
+    parser.add_argument("image", type=Path, metavar="IMAGE", help=f"PNG or TIFF, {kinds}")
     _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write")
-    _add_engine(parser)
-    _add_zoom(parser)
+    for option in spec.options:
+        _add_option(parser, option, default=option.default)
+    if spec.mask != "none":
+        what = "damage" if spec.mask == "needed" else "a dead or hot pixel"
+        parser.add_argument(
+            "--mask",
+            type=Path,
+            required=spec.mask == "needed",
+            help=f"PNG or TIFF of the same size; not 0 is {what}",
+        )
+    parser.add_argument(
+        "--planes",
+        choices=PLANES,
+        default="one",
+        help="one image; all slices of a stack, each begun from its neighbour; or channels one by "
+        "one (default: %(default)s)",
+    )
+    _add_engine(parser, spec.prior)
+    if spec.zooms:
+        _add_zoom(parser)
+    advanced = parser.add_argument_group("settings in place of those of the quality")
+    for option in ADVANCED:
+        _add_option(advanced, option, default=None)
+    parser.set_defaults(module="task", task=spec.name, when_stopped="Nothing was written.")
+    return parser
+
+
+def _add_option(
+    parser: "argparse.ArgumentParser | argparse._ArgumentGroup", option: Option, *, default: Any
+) -> None:
+    told = option.help if default in (None, False) else f"{option.help} (default: %(default)s)"
+    if option.kind is bool:
+        parser.add_argument(
+            option.shell, dest=option.name, action="store_true", default=default, help=told
+        )
+        return
+    parser.add_argument(
+        option.shell,
+        dest=option.name,
+        type=option.kind,
+        default=default,
+        choices=option.choices or None,
+        metavar=option.metavar or None,
+        help=told,
+    )
+
+
+def _add_damage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--invert", action="store_true", help="damage is where the mask is 0, not where it is not"
     )
@@ -68,110 +115,9 @@ def _add_inpaint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar=("TOP", "LEFT", "BOTTOM", "RIGHT"),
         help="restore only the damage inside this rectangle, in pixels",
     )
-    parser.set_defaults(module="inpaint", when_stopped="Nothing was written.")
 
 
-def _add_denoise(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "denoise",
-        help="draw a noisy image anew",
-        description="Draw a noisy PNG or TIFF image anew from what a prior knows, and stop where "
-        "only noise is left to explain. Every pixel becomes an estimate. Levels are in the "
-        "image's units, and are measured in the image if left out.",
-    )
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG or TIFF, grey or RGB")
-    _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write")
-    parser.add_argument(
-        "--noise",
-        choices=("gaussian", "poisson"),
-        default="gaussian",
-        help="the same everywhere, or growing with brightness as photons make it "
-        "(default: %(default)s)",
-    )
-    parser.add_argument("--level", type=float, help="standard deviation, for gaussian noise")
-    parser.add_argument("--gain", type=float, help="value of one photon, for poisson noise")
-    parser.add_argument("--offset", type=float, help="value where no light falls")
-    parser.add_argument(
-        "--read-noise", type=float, metavar="LEVEL", help="standard deviation where no light falls"
-    )
-    parser.add_argument(
-        "--mask", type=Path, help="PNG or TIFF of the same size; not 0 is a dead or hot pixel"
-    )
-    parser.add_argument(
-        "--find-bad-pixels",
-        action="store_true",
-        help="fill pixels unlike all their neighbours too (dead, hot, salt and pepper)",
-    )
-    _add_engine(parser)
-    _add_zoom(parser)
-    parser.set_defaults(module="denoise", when_stopped="Nothing was written.")
-
-
-def _add_super_resolve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "super-resolve",
-        help="draw an image of more pixels",
-        description="Draw a PNG or TIFF image of more pixels from what a prior knows. Every pixel "
-        "is an estimate; reduced again, they give the input.",
-    )
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG or TIFF, grey or RGB")
-    _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write")
-    parser.add_argument(
-        "--factor",
-        type=int,
-        default=4,
-        choices=(2, 4, 8, 16),
-        help="so many times more pixels a side (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--kernel",
-        choices=("binning", "bicubic", "gaussian"),
-        default="binning",
-        help="how the image became small: camera pixels, an image program, or a microscope's blur "
-        "and camera pixels (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--sigma",
-        type=float,
-        default=1.0,
-        metavar="PX",
-        help="standard deviation of that blur, in pixels of the result (default: %(default)s)",
-    )
-    _add_engine(parser)
-    parser.set_defaults(module="super_resolve", when_stopped="Nothing was written.")
-
-
-def _add_colorize(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "colorize",
-        help="give a grey image colours",
-        description="Give a grey PNG or TIFF image colours that a prior of RGB images knows. All "
-        "colours are invented, another --seed may give others; the luma is the input.",
-    )
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG or TIFF, grey")
-    _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write")
-    _add_engine(parser)
-    _add_zoom(parser)
-    parser.set_defaults(module="colorize", when_stopped="Nothing was written.", prior="histology")
-
-
-def _add_invert(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "invert",
-        help="draw an image as well as a prior can, and keep its codes",
-        description="Draw a PNG or TIFF image anew as well as a prior can. The codes of the "
-        "drawing can be kept, and a later run can begin at them.",
-    )
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="PNG or TIFF, grey or RGB")
-    _add_output(parser, "-o", metavar="OUT", help="PNG or TIFF to write")
-    parser.add_argument("--codes", type=Path, metavar="OUT.npz", help="file to write the codes to")
-    parser.add_argument("--start", type=Path, metavar="CODES.npz", help="codes to begin at")
-    _add_engine(parser)
-    _add_zoom(parser)
-    parser.set_defaults(module="invert", when_stopped="Nothing was written.")
-
-
-def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_run(commands: _Commands) -> None:
     parser = commands.add_parser(
         "run",
         help="repeat a result from its recipe, or treat other images in the same way",
@@ -201,7 +147,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.set_defaults(module="run", when_stopped="Images already finished stay.")
 
 
-def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_demo(commands: _Commands) -> None:
     parser = commands.add_parser(
         "demo",
         help="restore the two sample images and compare with biharmonic inpainting",
@@ -219,14 +165,15 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.set_defaults(module="demo", when_stopped="Pictures already finished stay.")
 
 
-def _add_priors(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("priors", help="list, import and remove priors, or tell about one")
+def _add_priors(commands: _Commands) -> None:
+    parser = commands.add_parser("priors", help="list, install, import and remove priors")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="all priors, bundled and your own")
     listing.set_defaults(action="list")
     info = actions.add_parser("info", help="everything about one prior")
     info.add_argument("prior", metavar="NAME", help="a prior's name, or a .safetensors file")
     info.set_defaults(action="info")
+    _add_install(actions)
     _add_import(actions)
     removing = actions.add_parser("remove", help="delete one of your own priors")
     removing.add_argument("prior", metavar="NAME", help="its name, as `priors list` shows it")
@@ -237,7 +184,39 @@ def _add_priors(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.set_defaults(module="priors", when_stopped="Nothing was changed.")
 
 
-def _add_import(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_install(actions: _Commands) -> None:
+    kept = "What was downloaded is kept: the same command goes on from there."
+    parser = actions.add_parser(
+        "install",
+        help="take over a ready prior from a file, a folder or an https address",
+        description="Download or copy a prior, check its sha256 and every weight, draw samples, "
+        "and put it into the folder of your own priors. A broken download is gone on with. "
+        "HTTPS_PROXY and NO_PROXY are obeyed; NAPARI_MGANPRIOR_OFFLINE=1 forbids downloads.",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="a .safetensors file, a folder, or a URL")
+    parser.add_argument("--sha256", metavar="HEX", help="what the file must have, 64 digits")
+    parser.add_argument("--name", help="name of the prior (default: that of the file)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a prior of that name")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(action="install", when_stopped=kept)
+    fetching = actions.add_parser(
+        "weights",
+        help="bring published weights that compare pictures: vgg16, lpips-vgg",
+        description="Download VGG16 (553 MB) or the weights of LPIPS from where they are "
+        "published, or take them from a file, and check their sha256.",
+    )
+    fetching.add_argument("weights", choices=("vgg16", "lpips-vgg"), help="which")
+    fetching.add_argument(
+        "source", nargs="?", metavar="SOURCE", help="a file that is here already, or another URL"
+    )
+    fetching.add_argument(
+        "--sha256", metavar="HEX", help="what the file must have (default: as published)"
+    )
+    fetching.add_argument("--quiet", action="store_true", help="no progress bar")
+    fetching.set_defaults(action="weights", when_stopped=kept)
+
+
+def _add_import(actions: _Commands) -> None:
     parser = actions.add_parser(
         "import",
         help="make a prior from somebody else's generator",
@@ -271,7 +250,7 @@ def _add_import(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.set_defaults(action="import", when_stopped="Nothing was written.")
 
 
-def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_train(commands: _Commands) -> None:
     parser = commands.add_parser(
         "train",
         help="make a prior from your own images",
@@ -328,10 +307,10 @@ def _add_output(
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
 
 
-def _add_engine(parser: argparse.ArgumentParser) -> None:
+def _add_engine(parser: argparse.ArgumentParser, prior: str = "nuclei") -> None:
     parser.add_argument(
         "--prior",
-        default="nuclei",
+        default=prior,
         metavar="NAME",
         help="a prior's name (see `priors list`), or a .safetensors file (default: %(default)s)",
     )

@@ -6,24 +6,33 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from napari_mganprior.cli.progress import follow
 from napari_mganprior.errors import PriorError
 from napari_mganprior.priors import (
+    fetch_steps,
     find_prior,
+    find_weights,
+    install_steps,
     prior_names,
     read_entry,
     remove_prior,
     user_folder,
 )
+from napari_mganprior.priors.words import tell_prior
 
 __all__ = ["run"]
 
 
 def run(args: argparse.Namespace) -> None:
-    """List, import or remove priors, or tell about one."""
+    """List, install, import or remove priors, or tell about one."""
     if args.action == "info":
         _print_info(args.prior)
     elif args.action == "import":
         _import(args)
+    elif args.action == "install":
+        _install(args)
+    elif args.action == "weights":
+        _fetch(args)
     elif args.action == "remove":
         for path in remove_prior(args.prior):
             print(f"removed {path}")
@@ -34,7 +43,6 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _import(args: argparse.Namespace) -> None:
-    from napari_mganprior.cli.progress import follow
     from napari_mganprior.imports import import_steps, read_description
 
     architecture = args.architecture
@@ -62,6 +70,35 @@ def _import(args: argparse.Namespace) -> None:
     print(f"Use it with --prior {entry.name}")
 
 
+def _install(args: argparse.Namespace) -> None:
+    steps = install_steps(args.source, sha256=args.sha256, name=args.name, overwrite=args.overwrite)
+    for step in follow(
+        steps, lambda step: (step.index, step.n_steps, step.doing), unit="kB", quiet=args.quiet
+    ):
+        last = step
+    for entry in last.entries:
+        said = "installed" if entry.name in last.fresh else "there already"
+        print(f"{said}: {entry.name}, sha256 {entry.sha256}")
+        print(f"  {entry.path}")
+    if args.sha256 is None and last.fresh:
+        print("No sha256 was given: it is stored, and `priors info` tells if the file changes.")
+    for name, why in last.refused.items():
+        print(f"left out {name}: {why}")
+    print(f"Use it with --prior {last.entries[0].name}")
+
+
+def _fetch(args: argparse.Namespace) -> None:
+    steps = fetch_steps(args.weights, args.source, sha256=args.sha256)
+    for step in follow(
+        steps,
+        lambda step: (step.done // 1000, -(-step.total // 1000), step.doing),
+        unit="kB",
+        quiet=args.quiet,
+    ):
+        last = step
+    print(f"{args.weights}: sha256 {last.sha256}\n  {find_weights(args.weights)}")
+
+
 def _print_list() -> None:
     rows = [("name", "from", "images", "sha256", "shows")]
     for name in prior_names():
@@ -81,11 +118,15 @@ def _print_list() -> None:
 def _print_info(name: str) -> None:
     entry = read_entry(name)
     card = entry.card
+    told = tell_prior(name)
     facts = {
         "name": entry.name,
+        "images": told.get("Images", "not stated"),
         "file": entry.path,
+        "size": told.get("Size", "not stated"),
         "sha256": entry.sha256,
         "from": entry.source,
+        "installed": told.get("Installed", "no"),
         "shows": card.domain,
         "pixel size": card.pixel_size or "not stated",
         "licence": card.licence or "not stated",

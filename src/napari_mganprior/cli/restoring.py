@@ -8,13 +8,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from napari_mganprior.cli.progress import follow
-from napari_mganprior.damage import DamageConfig
 from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
 from napari_mganprior.priors import find_prior
 from napari_mganprior.restore import Inpainting, Restoration, RestoreStep
-from napari_mganprior.restore.base import WindowTask
+from napari_mganprior.restore.opening import Run
 
-__all__ = ["engine", "finished", "follow_restoration", "open_prior", "restore"]
+__all__ = ["finished", "follow_restoration", "open_prior", "restore"]
 
 
 def open_prior(args: argparse.Namespace) -> LoadedPrior:
@@ -32,21 +31,14 @@ def restore(
     prior: LoadedPrior,
     args: argparse.Namespace,
     *,
-    zoom: float | None = 1.0,
-    damage: DamageConfig | None = None,
     label: str = "",
 ) -> Restoration:
-    """Restore an image to the end."""
-    task = Inpainting(image, mask, prior, zoom=zoom, damage=damage, **engine(args))
+    """Fill the holes of an image."""
+    task = Inpainting(image, mask, prior, quality=args.quality, seed=args.seed, device=args.device)
     return finished(task, args, label=label)
 
 
-def engine(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what every task is told."""
-    return {"quality": args.quality, "seed": args.seed, "device": args.device}
-
-
-def finished(task: WindowTask, args: argparse.Namespace, *, label: str = "") -> Restoration:
+def finished(task: Run, args: argparse.Namespace, *, label: str = "") -> Restoration:
     """Carry a task out to its end."""
     follow_restoration(task, quiet=args.quiet, label=label)
     return task.result()

@@ -119,7 +119,8 @@ class Encoder(nn.Module):
             x = F.leaky_relu(norm(convolution(x)), _SLOPE)
         x = F.adaptive_avg_pool2d(x, _FINAL) if x.shape[2] != _FINAL else x
         z: Tensor = self.last(x.flatten(1))
-        return z * (self.code_radius / z.norm(dim=1, keepdim=True).clamp_min(1e-12))
+        length: Tensor = z.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        return z * (self.code_radius / length)
 
 
 def filled(y: Tensor, known: Tensor) -> Tensor:

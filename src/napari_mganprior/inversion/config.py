@@ -1,15 +1,29 @@
 """Settings of an inversion. This file imports no torch, so that forms can be built quickly."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from napari_mganprior.errors import SettingsError
 
-__all__ = ["CODE_SPACES", "METHODS", "NORMS", "PRECISIONS", "QUALITIES", "InversionConfig", "preset"]
+__all__ = [
+    "CODE_SPACES",
+    "DATA_TERMS",
+    "FEATURES",
+    "METHODS",
+    "NORMS",
+    "PRECISIONS",
+    "QUALITIES",
+    "InversionConfig",
+    "overridden",
+    "preset",
+]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 QUALITIES = ("fast", "balanced", "best")
 CODE_SPACES = ("z", "w", "w+")
+FEATURES = ("discriminator", "vgg16")
+DATA_TERMS = ("mse", "poisson-gaussian")
 NORMS = ("l1", "l2")
 METHODS = (
     "multi-code",
@@ -45,8 +59,14 @@ class InversionConfig:
     n_steps : int
         Evaluations of the generator at the most.
     feature_weight : float
-        Weight of the distance between discriminator features, 0 or more. It is multiplied by
-        the mean squared error's own scale, so 1 makes both terms alike.
+        Weight of the distance between inner maps of a network, 0 or more; each map is divided
+        by its own variance.
+    features : {"discriminator", "vgg16"}
+        Which network: the prior's own discriminator, or VGG16 (relu3_3 and conv4_3), whose
+        weights `fetch_weights` brings.
+    data_term : {"mse", "poisson-gaussian"}
+        How far the drawing is from what was measured: mean squared error, or the likelihood of
+        noise whose variance grows with the drawing, for an operator that knows its noise.
     held_out : float
         Share of the measured pixels kept out of the loss to choose the best iterate by,
         0 .. 0.5; 0 chooses by the loss itself.
@@ -88,7 +108,7 @@ class InversionConfig:
         Learning rate of that, above 0 .. 1.
     ball : float
         For the method layer-by-layer: how far a map may leave what the search below it drew, as a
-        share of that map's own length, 0 .. 10.
+        share of that map's own length, 0.001 .. 10.
     ball_norm : {"l1", "l2"}
         The length that is meant.
     map_weight : float
@@ -104,6 +124,8 @@ class InversionConfig:
     n_candidates: int = 4
     n_steps: int = 100
     feature_weight: float = 0.0
+    features: str = "discriminator"
+    data_term: str = "mse"
     held_out: float = 0.05
     context: float = 4.0
     reach: float = 2.0
@@ -147,7 +169,7 @@ class InversionConfig:
             "history": (1, 200),
             "tune_steps": (0, 100_000),
             "tune_rate": (1e-8, 1),
-            "ball": (0, 10),
+            "ball": (1e-3, 10),
             "map_weight": (0, 1e6),
         }
         for name, (low, high) in ranges.items():
@@ -167,6 +189,8 @@ class InversionConfig:
         names = {
             "precision": PRECISIONS,
             "code_space": CODE_SPACES,
+            "features": FEATURES,
+            "data_term": DATA_TERMS,
             "method": METHODS,
             "ball_norm": NORMS,
         }
@@ -216,6 +240,27 @@ class InversionConfig:
                 "napari-mganprior."
             )
         return cls(**raw)
+
+
+def overridden(config: InversionConfig, overrides: Mapping[str, Any]) -> InversionConfig:
+    """Put single settings in place of those of a quality.
+
+    Parameters
+    ----------
+    config : InversionConfig
+        The quality's.
+    overrides : mapping
+        Names of settings, and their values. A ``layer`` alone is meant for thin damage too.
+
+    Raises
+    ------
+    SettingsError
+        If a name is unknown or a value out of range.
+    """
+    changed = dict(overrides)
+    if "layer" in changed:
+        changed.setdefault("fine_layer", changed["layer"])
+    return InversionConfig.from_dict({**config.to_dict(), **changed})
 
 
 def preset(quality: str, cuts: tuple[int, int] = (5, 7)) -> InversionConfig:

@@ -179,13 +179,14 @@ def invert(
         Weight of each measured pixel in the loss, (B, 1, H, W), 0 where nothing was measured;
         1 everywhere if left out.
     discriminator : nn.Module, optional
-        For the feature distance; needed if ``config.feature_weight > 0``.
+        For the feature distance, or another network with ``features(x, n_maps)``; needed if
+        ``config.feature_weight > 0``.
     encoder : nn.Module, optional
         From images and where they are known to codes; needed by the methods that say so.
     start : Codes, optional
-        Codes to begin at, found by the same method: z (B * R, N, D), alpha (B * R, N, C_l), with beta and noise where the
-        generator and the settings ask for them. They compete with the random candidates of each
-        search.
+        Codes to begin at, found by the same method: z (B * R, N, D), alpha (B * R, N, C_l), with
+        beta and noise where the generator and the settings ask for them. They compete with the
+        random candidates of each search.
 
     Yields
     ------
@@ -213,20 +214,21 @@ def invert(
     given = None
     if encoder is not None and config.method in ("encoder", "encoder-optimised"):
         given = encoded(generator, encoder, problem)
-    images, step = y.shape[0], None
+    images, last = y.shape[0], None
     for make in plan(generator, config, given):
-        space = make(None if step is None else _found(step))
+        space = make(None if last is None else _found(last))
         own = problem.copy()
-        stage = _CodeSearch(own, space, rng, start if step is None else None)
-        for step in follow(stage, images, config, before=step):
+        stage = _CodeSearch(own, space, rng, start if last is None else None)
+        for step in follow(stage, images, config, before=last):
+            last = step
             yield step
         problem.dtype = own.dtype  # what began to finish in float32 goes on so
-    if config.tune_steps and step is not None:
+    if config.tune_steps and last is not None:
         tuning = Tuning(
-            generator, problem.copy(), _found(step), step.layer, images, config.tune_steps,
+            generator, problem.copy(), _found(last), last.layer, images, config.tune_steps,
             config.tune_rate,
         )  # fmt: skip
-        yield from follow(tuning, images, config, before=step)
+        yield from follow(tuning, images, config, before=last)
 
 
 def follow(

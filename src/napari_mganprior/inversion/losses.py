@@ -4,7 +4,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-__all__ = ["FeatureDistance", "mean_square"]
+from napari_mganprior.operators.base import Operator
+
+__all__ = ["FeatureDistance", "data_error", "data_loss", "mean_square"]
 
 
 def mean_square(difference: Tensor, weight: Tensor) -> Tensor:
@@ -22,12 +24,75 @@ def mean_square(difference: Tensor, weight: Tensor) -> Tensor:
     Tensor
         (B,).
     """
-    total = (difference.square() * weight).sum(dim=(1, 2, 3))
-    return total / (weight.sum(dim=(1, 2, 3)) * difference.shape[1]).clamp_min(1e-12)
+    return _mean(difference.square(), weight)
+
+
+def data_loss(name: str, operator: Operator, difference: Tensor, y: Tensor, w: Tensor) -> Tensor:
+    """How far measurements of drawings are from those that were made.
+
+    Parameters
+    ----------
+    name : {"mse", "poisson-gaussian"}
+        The mean square, or twice the negative log-likelihood of Gaussian noise whose variance v
+        the drawing itself decides: ``v0 * (d**2 / v + log(v / v0))`` with v0 the variance at the
+        mean of ``y``. Where v is v0 everywhere, both are the same.
+    operator : Operator
+        Knows the noise, where the name asks for it.
+    difference : Tensor
+        d = A(x) - y, (B, C, H, W).
+    y : Tensor
+        What was measured, (B, C, H, W).
+    w : Tensor
+        Weight of each pixel, 0 or more, (B, 1, H, W).
+
+    Returns
+    -------
+    Tensor
+        (B,).
+
+    Raises
+    ------
+    SettingsError
+        If the operator knows nothing of noise, and is asked.
+
+    References
+    ----------
+    Foi et al., IEEE TIP 17, 2008, https://doi.org/10.1109/TIP.2008.2001399, equation 1.
+    """
+    if name == "mse":
+        return mean_square(difference, w)
+    variance, typical = _variances(operator, difference, y, w)
+    each = typical * (difference.square() / variance + (variance / typical).log())
+    return _mean(each, w)
+
+
+def data_error(name: str, operator: Operator, difference: Tensor, y: Tensor, w: Tensor) -> Tensor:
+    """Return what iterates are chosen by and searches end at: `data_loss`, no logarithm.
+
+    Where only noise is left it is the noise's own variance, v0.
+    """
+    if name == "mse":
+        return mean_square(difference, w)
+    variance, typical = _variances(operator, difference, y, w)
+    return _mean(typical * difference.square() / variance, w)
+
+
+def _variances(
+    operator: Operator, difference: Tensor, y: Tensor, w: Tensor
+) -> tuple[Tensor, Tensor]:
+    middle = (y * w).sum(dim=(1, 2, 3), keepdim=True) / (
+        w.sum(dim=(1, 2, 3), keepdim=True) * y.shape[1]
+    ).clamp_min(1e-12)
+    return operator.noise_variance(y + difference), operator.noise_variance(middle)
+
+
+def _mean(each: Tensor, w: Tensor) -> Tensor:
+    total = (each * w).sum(dim=(1, 2, 3))
+    return total / (w.sum(dim=(1, 2, 3)) * each.shape[1]).clamp_min(1e-12)
 
 
 class FeatureDistance(nn.Module):
-    """Mean squared distance between a discriminator's inner maps, the target's maps kept.
+    """Mean squared distance between a network's inner maps, the target's maps kept.
 
     Every map is divided by the standard deviation of the target's, so that the maps count alike.
     Pan et al., ECCV 2020, https://doi.org/10.1007/978-3-030-58536-5_16, section 3.2.
@@ -35,7 +100,7 @@ class FeatureDistance(nn.Module):
     Parameters
     ----------
     discriminator : nn.Module
-        With a method ``features(x, n_maps)``, as `PGGANDiscriminator` has.
+        With a method ``features(x, n_maps)``, as `PGGANDiscriminator` and `VGG16` have.
     target : Tensor
         What the features are compared with, (B, C, H, W).
     weight : Tensor
@@ -64,7 +129,7 @@ class FeatureDistance(nn.Module):
             maps, self._target, self._scale, self._weight, strict=True
         ):
             total = total + mean_square(got.float() - wanted, weight) / scale
-        return total / self._n_maps
+        return total / len(maps)
 
     def keep(self, index: Tensor) -> None:
         """Go on with some of the samples only."""

@@ -9,7 +9,8 @@ from torch import Tensor
 from napari_mganprior.generators.base import Features, SplitGenerator
 from napari_mganprior.inversion.codes import Codes, assembled, normalised
 from napari_mganprior.inversion.config import InversionConfig
-from napari_mganprior.inversion.spaces import Space
+from napari_mganprior.inversion.lbfgs import BatchedLBFGS
+from napari_mganprior.inversion.spaces import Optimiser, Space
 
 __all__ = ["Ball", "FeatureMaps", "in_ball"]
 
@@ -33,13 +34,10 @@ class FeatureMaps(Space):
         self._shape = generator.feature_shape(layer)
         self._mean, self._deviation = torch.zeros(0), torch.ones(0)
 
-    def starts(
-        self, searches: int, rng: torch.Generator, device: torch.device
-    ) -> Iterator[Codes]:
+    def starts(self, searches: int, rng: torch.Generator, device: torch.device) -> Iterator[Codes]:
         """Draw the maps of random codes; measure first what the generator's maps are like."""
-        self._measure(rng, device)
-        while True:
-            yield self._mixed(self.random(1, searches, rng, device), None)
+        self._measure(rng, device)  # at once: rows are written in what is measured here
+        return self._random(searches, rng, device)
 
     def rows(self, codes: Codes) -> Tensor:
         """Write the code, and the map in standard deviations."""
@@ -67,6 +65,10 @@ class FeatureMaps(Space):
         """Squared distance from the mean of the generator's maps."""
         far = (self._split(rows)[1] - self._mean) / self._deviation
         return self.config.map_weight * far.square().mean(dim=(1, 2, 3))
+
+    def _random(self, searches: int, rng: torch.Generator, device: torch.device) -> Iterator[Codes]:
+        while True:
+            yield self._mixed(self.random(1, searches, rng, device), None)
 
     def _split(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         z, maps = rows.tensor_split([self.generator.code_dim], dim=1)
@@ -130,9 +132,7 @@ class Ball(Space):
         self._radius = config.ball * length
         self._active = torch.arange(len(flat), device=flat.device)
 
-    def starts(
-        self, searches: int, rng: torch.Generator, device: torch.device
-    ) -> Iterator[Codes]:
+    def starts(self, searches: int, rng: torch.Generator, device: torch.device) -> Iterator[Codes]:
         """Begin at what was found."""
         while True:
             yield self._mixed(torch.zeros_like(self._base.map), slice(None))
@@ -158,6 +158,11 @@ class Ball(Space):
             self.layer,
         )
 
+    def optimiser(self, start: Tensor) -> Optimiser:
+        """Begin with a step that stays well inside the ball."""
+        config = self.config
+        return BatchedLBFGS(start, history=config.history, first_step=min(0.05, 0.1 * config.ball))
+
     def keep(self, index: Tensor) -> None:
         """Go on with some of the searches only."""
         self._active = self._active[index]
@@ -165,7 +170,7 @@ class Ball(Space):
     def _offset(self, rows: Tensor, which: slice | Tensor) -> Tensor:
         away = rows - self._base.map[which].flatten(1)
         inside = in_ball(away, self._radius[which], self.config.ball_norm)
-        return inside.unflatten(1, self._shape)
+        return torch.unflatten(inside, 1, self._shape)
 
     def _mixed(self, offset: Tensor, which: slice | Tensor) -> Codes:
         channels, n_mixed = self._shape[0], self.generator.n_mixed(self.layer)
@@ -196,11 +201,14 @@ def in_ball(x: Tensor, radius: Tensor, norm: str) -> Tensor:
         The length that is meant.
     """
     if norm == "l2":
-        return x * (radius / x.norm(dim=1).clamp_min(1e-12)).clamp_max(1.0)[:, None]
-    size = x.abs()
+        share: Tensor = (radius / x.norm(dim=1).clamp_min(1e-12)).clamp_max(1.0)
+        return x * share[:, None]
+    size: Tensor = x.abs()
     largest = size.sort(dim=1, descending=True).values
     number = torch.arange(1, prod(x.shape[1:]) + 1, device=x.device)
     excess = (largest.cumsum(dim=1) - radius[:, None]) / number
     counted = (largest > excess).sum(dim=1, keepdim=True).clamp_min(1)
     threshold = excess.gather(1, counted - 1).clamp_min(0.0)
-    return x.sign() * (size - threshold).clamp_min(0.0)
+    # inside, the point itself: its size has no slope at 0, where a search begins
+    within = size.sum(dim=1, keepdim=True) <= radius[:, None]
+    return torch.where(within, x, x.sign() * (size - threshold).clamp_min(0.0))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from napari_mganprior.arrays import network_dtype
 from napari_mganprior.inversion.config import InversionConfig
-from napari_mganprior.inversion.losses import FeatureDistance, mean_square
+from napari_mganprior.inversion.losses import FeatureDistance, data_error, data_loss
 from napari_mganprior.operators.base import Operator
 
 __all__ = ["Problem"]
@@ -29,7 +29,7 @@ class Problem:
     rng : torch.Generator
         Draws the pixels that are held out.
     discriminator : nn.Module or None
-        For the feature distance.
+        For the feature distance, or another network with ``features(x, n_maps)``.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Problem:
     def loss(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of drawings (S, C, H, W), (S,), and A(x) - y."""
         difference = self.operator(x) - self.y
-        loss = mean_square(difference, self.fit)
+        loss = data_loss(*self._compared(difference), self.fit)
         if self.features is not None:
             with self.autocast():
                 distance = self.features(self.operator(x) * self.fit)
@@ -79,8 +79,12 @@ class Problem:
     @torch.no_grad()
     def error(self, difference: Tensor) -> Tensor:
         """Return what iterates and searches are chosen by, (S,)."""
-        held_out = mean_square(difference, self.check)
-        return torch.where(self.has_check, held_out, mean_square(difference, self.all))
+        compared = self._compared(difference)
+        held_out = data_error(*compared, self.check)
+        return torch.where(self.has_check, held_out, data_error(*compared, self.all))
+
+    def _compared(self, difference: Tensor) -> tuple[str, Operator, Tensor, Tensor]:
+        return self.config.data_term, self.operator, difference, self.y
 
     def autocast(self) -> torch.autocast:
         """Let the networks compute in fewer bits."""

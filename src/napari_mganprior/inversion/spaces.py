@@ -29,7 +29,7 @@ class Optimiser(Protocol):
         """Take the values (B,) and gradients (B, P) at the points last asked for."""
 
     def measure_again(self) -> None:
-        """The objective is computed more exactly from now on."""
+        """Forget values: they are computed more exactly from now on."""
 
     def keep(self, index: Tensor) -> None:
         """Go on with some of the problems only."""
@@ -55,9 +55,7 @@ class Space(ABC):
         self.n_steps = config.n_steps
 
     @abstractmethod
-    def starts(
-        self, searches: int, rng: torch.Generator, device: torch.device
-    ) -> Iterator[Codes]:
+    def starts(self, searches: int, rng: torch.Generator, device: torch.device) -> Iterator[Codes]:
         """Draw starts for all searches, one after another."""
 
     @abstractmethod
@@ -80,13 +78,13 @@ class Space(ABC):
         """Make the optimiser that goes on from rows (S, P)."""
         return BatchedLBFGS(start, history=self.config.history)
 
-    def keep(self, index: Tensor) -> None:
+    def keep(self, index: Tensor) -> None:  # noqa: B027 most have nothing to keep
         """Go on with some of the searches only; `read` still reads all of them."""
 
     def random(self, n: int, searches: int, rng: torch.Generator, device: torch.device) -> Tensor:
         """Draw n codes for every search, (S, n, D)."""
         z = self.generator.sample_codes(searches * n, rng=rng, device=device)
-        return z.unflatten(0, (searches, n))
+        return torch.unflatten(z, 0, (searches, n))
 
 
 class ComposedCodes(Space):
@@ -117,9 +115,7 @@ class ComposedCodes(Space):
         self._channels = generator.feature_shape(layer)[0]
         self._n_mixed = generator.n_mixed(layer)
 
-    def starts(
-        self, searches: int, rng: torch.Generator, device: torch.device
-    ) -> Iterator[Codes]:
+    def starts(self, searches: int, rng: torch.Generator, device: torch.device) -> Iterator[Codes]:
         """Draw random codes that count alike."""
         n = self.n_codes
         while True:
@@ -142,7 +138,7 @@ class ComposedCodes(Space):
 
 
 class FixedMixture(Space):
-    """Codes whose importances stay as they are: the method single-code, with one at the first layer.
+    """Codes whose importances stay: the method single-code, with one at the first layer.
 
     Single code by back-propagation: Creswell, Bharath, IEEE TNNLS 30, 2019,
     https://doi.org/10.1109/TNNLS.2018.2875194.
@@ -173,9 +169,7 @@ class FixedMixture(Space):
         if given is not None:
             self.n_candidates = self.n_steps = 1
 
-    def starts(
-        self, searches: int, rng: torch.Generator, device: torch.device
-    ) -> Iterator[Codes]:
+    def starts(self, searches: int, rng: torch.Generator, device: torch.device) -> Iterator[Codes]:
         """Draw random codes."""
         while True:
             if self._given is None:
@@ -226,17 +220,16 @@ class TwoCuts(Space):
             (0 if self.noise is None else len(self.noise),),
         )  # fmt: skip
 
-    def starts(
-        self, searches: int, rng: torch.Generator, device: torch.device
-    ) -> Iterator[Codes]:
+    def starts(self, searches: int, rng: torch.Generator, device: torch.device) -> Iterator[Codes]:
         """Draw random codes that count alike at their cut."""
         while True:
             parts = []
-            for shape in self._shapes[:6:3]:
-                parts.append(self.random(shape[0], searches, rng, device).flatten(1))
-                number = len(parts)
-                for rest in self._shapes[number : number + 2]:
-                    parts.append(torch.full((searches, prod(rest)), 1 / rest[0], device=device))
+            for cut in (0, 3):
+                codes, *rest = self._shapes[cut : cut + 3]
+                parts.append(self.random(codes[0], searches, rng, device).flatten(1))
+                parts += [
+                    torch.full((searches, prod(each)), 1 / each[0], device=device) for each in rest
+                ]
             if self.noise is not None:
                 parts.append(self.noise.expand(searches, -1))
             yield self.read(torch.cat(parts, dim=1))

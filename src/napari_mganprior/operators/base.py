@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from napari_mganprior.errors import SettingsError
+
 __all__ = ["Operator"]
 
 
@@ -37,6 +39,25 @@ class Operator(nn.Module, ABC):
     @abstractmethod
     def adjoint(self, y: Tensor) -> Tensor:
         """Apply the transposed operator to measurements; the result has the images' shape."""
+
+    def noise_variance(self, measured: Tensor) -> Tensor:
+        """Variance of the noise at pixels of measurements without noise, in squared units of them.
+
+        Parameters
+        ----------
+        measured : Tensor
+            A(x), (B, C, H, W) or another shape with the batch first.
+
+        Raises
+        ------
+        SettingsError
+            If the operator knows nothing of noise.
+        """
+        raise SettingsError(
+            f"Got the data term poisson-gaussian for {type(self).__name__}, which does not say how "
+            "noise grows with the signal; wanted denoising with poisson noise. Set data_term to "
+            "mse."
+        )
 
     def select(self, index: Tensor) -> "Operator":
         """Return the operator for some samples of a batch, in the order given.

@@ -11,11 +11,26 @@ from napari_mganprior.priors.catalogue import (
     remove_prior,
     user_folder,
 )
+from napari_mganprior.priors.installing import (
+    InstallStep,
+    install,
+    install_prior,
+    install_steps,
+)
+from napari_mganprior.priors.weights import WEIGHTS, fetch_steps, fetch_weights, find_weights
 
 __all__ = [
+    "WEIGHTS",
+    "InstallStep",
     "PriorEntry",
     "check_prior_name",
+    "fetch_steps",
+    "fetch_weights",
     "find_prior",
+    "find_weights",
+    "install",
+    "install_prior",
+    "install_steps",
     "list_priors",
     "prior_names",
     "prior_source",

@@ -34,7 +34,8 @@ _FOLDER_VARIABLE = "NAPARI_MGANPRIOR_PRIORS"
 _SUFFIX = ".safetensors"
 _BUNDLED = Path(__file__).parent
 _LONGEST_NAME = 100  # characters; file systems allow 255 bytes, endings included
-_BESIDE = ("_grid.png", "_nearest.png", ".md")  # what training and import write beside a prior
+# what training, import and installation write beside a prior
+_BESIDE = ("_grid.png", "_nearest.png", ".md", "_installed.json")
 
 Source = Literal["bundled", "user", "registered"]
 

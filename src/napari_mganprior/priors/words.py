@@ -1,5 +1,7 @@
 """A prior's card in words, for people; without torch."""
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ ORIGINS: dict[Source, str] = {
 
 _NOT_STATED = "not stated"
 _COLOURS = {1: "grey", 3: "RGB"}
+_LARGEST_RECORD = 64 * 1024  # bytes
 _UNITS = ("bytes", "kB", "MB", "GB")
 
 
@@ -79,6 +82,7 @@ def tell_prior(name: str) -> dict[str, str]:
         "Data": _data(training),
         "Note": _text(training.get("note"), ""),
         "From": _origin(name),
+        "Installed": _installed(path),
         "Size": size_in_words(header.n_bytes),
         "sha256": prior_sha256(path),
         "File": str(path),
@@ -111,6 +115,22 @@ def _origin(name: str) -> str:
         return ORIGINS[prior_source(name)]
     except PriorError:  # a file named by its path
         return ""
+
+
+def _installed(path: Path) -> str:
+    """Say where an installed prior came from, and whether its file is still the same."""
+    beside = path.with_name(f"{path.stem}_installed.json")
+    record: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        if beside.stat().st_size <= _LARGEST_RECORD:
+            record = _table(json.loads(beside.read_bytes()))
+    if not isinstance(sha256 := record.get("sha256"), str):
+        return ""
+    pinned = "the one that was asked for" if record.get("pinned") is True else "stored then"
+    told = f"from {_text(record.get('source'))[:300]} on {_text(record.get('installed'))[:10]}"
+    if prior_sha256(path) != sha256:
+        return f"{told}; the file has CHANGED since: its sha256 was {sha256[:64]}"
+    return f"{told}; its sha256 is {pinned}"
 
 
 def _values(normalisation: dict[str, Any]) -> str:

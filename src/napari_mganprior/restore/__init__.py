@@ -1,24 +1,26 @@
 """An image restored: one plane, a series of planes, or a recipe once more.
 
-The names are loaded when first used: what a run returns can be read without torch.
+The names are loaded when first used: what a run returns can be read without torch, and what
+tasks there are without numpy.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from napari_mganprior.restore.result import Restoration, RestoreStep
-
 if TYPE_CHECKING:
     from napari_mganprior.restore.codes_file import load_codes, save_codes
     from napari_mganprior.restore.colorization import Colorization
+    from napari_mganprior.restore.comparing import deep_distance
     from napari_mganprior.restore.denoising import Denoising
     from napari_mganprior.restore.function import colorize, denoise, inpaint, invert, super_resolve
     from napari_mganprior.restore.inpainting import Inpainting
     from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels
+    from napari_mganprior.restore.opening import open_run, restored
     from napari_mganprior.restore.reconstruction import Reconstruction
     from napari_mganprior.restore.replaying import Replay, replay
+    from napari_mganprior.restore.result import Restoration, RestoreStep
     from napari_mganprior.restore.search import search_window
-    from napari_mganprior.restore.series import SeriesInpainting
+    from napari_mganprior.restore.series import Series
     from napari_mganprior.restore.super_resolution import SuperResolution
 
 __all__ = [
@@ -30,15 +32,18 @@ __all__ = [
     "Replay",
     "Restoration",
     "RestoreStep",
-    "SeriesInpainting",
+    "Series",
     "SuperResolution",
     "colorize",
+    "deep_distance",
     "denoise",
     "find_bad_pixels",
     "inpaint",
     "invert",
     "load_codes",
+    "open_run",
     "replay",
+    "restored",
     "save_codes",
     "search_window",
     "super_resolve",
@@ -49,17 +54,22 @@ _WHERE = {
     "Denoising": "denoising",
     "NoiseConfig": "noise",
     "colorize": "function",
+    "deep_distance": "comparing",
     "denoise": "function",
     "find_bad_pixels": "noise",
     "Inpainting": "inpainting",
     "Reconstruction": "reconstruction",
     "Replay": "replaying",
-    "SeriesInpainting": "series",
+    "Restoration": "result",
+    "RestoreStep": "result",
+    "Series": "series",
     "SuperResolution": "super_resolution",
     "inpaint": "function",
     "invert": "function",
     "load_codes": "codes_file",
+    "open_run": "opening",
     "replay": "replaying",
+    "restored": "opening",
     "save_codes": "codes_file",
     "search_window": "search",
     "super_resolve": "function",

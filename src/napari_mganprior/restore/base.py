@@ -5,7 +5,7 @@ A task is iterated over; it yields a `RestoreStep` an evaluation and may be aban
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
@@ -14,11 +14,18 @@ import torch
 from numpy.typing import NDArray
 
 from napari_mganprior.arrays import ValueMap, choose_device, correlation_length, seeded
-from napari_mganprior.checks import check_cut, check_image, check_prior, check_zoom, checked_seed
+from napari_mganprior.checks import (
+    check_cut,
+    check_data_term,
+    check_image,
+    check_prior,
+    check_zoom,
+    checked_seed,
+)
 from napari_mganprior.damage import DamageConfig
 from napari_mganprior.errors import ComputeError, OutOfMemoryError
 from napari_mganprior.generators.checkpoint import LoadedPrior
-from napari_mganprior.inversion.config import InversionConfig, preset
+from napari_mganprior.inversion.config import InversionConfig, overridden, preset
 from napari_mganprior.inversion.loop import Step
 from napari_mganprior.restore.record import chained, goes_on, write_recipe
 from napari_mganprior.restore.result import Restoration, RestoreStep, WindowCodes, sha256_of
@@ -63,11 +70,13 @@ class WindowTask(ABC):
         Pixels that were not measured, (H, W).
     prior : LoadedPrior
         What draws.
-    quality, config, seed, device, zoom, precision, start
+    quality, config, overrides, seed, device, zoom, precision, start
         As for `Inpainting`.
     extent : DamageConfig
         What became of the mask.
     """
+
+    _noise_grows = False  # with the signal, as a likelihood needs to know
 
     name: ClassVar[str]
     """Of the task, as recipes call it."""
@@ -81,6 +90,7 @@ class WindowTask(ABC):
         *,
         quality: str,
         config: InversionConfig | None,
+        overrides: Mapping[str, Any] | None,
         seed: int,
         device: str,
         zoom: float | None,
@@ -94,8 +104,11 @@ class WindowTask(ABC):
         self._check_prior(prior)
         self._quality = quality if config is None else None
         chosen = self._preset(quality, prior) if config is None else config
+        self._overrides = dict(overrides or {})
+        chosen = overridden(chosen, self._overrides)
         self._config = chosen if precision is None else replace(chosen, precision=precision)
         check_cut(self._config, prior)
+        check_data_term(self._config, self.name, noise_known=self._noise_grows)
         self._seed = checked_seed(seed)
         self._device = choose_device(device)
         self._prior = prior
@@ -146,6 +159,19 @@ class WindowTask(ABC):
     def unit(self) -> float:
         """How many of the image's units one of the generator's is."""
         return (self._values.high - self._values.low) / 2
+
+    @classmethod
+    def untouched(cls, image: NDArray[Any], told: Mapping[str, Any]) -> NDArray[Any]:
+        """Return what a plane of a series is where it is not restored; of the result's shape.
+
+        Parameters
+        ----------
+        image : array
+            (H, W) or (H, W, 3).
+        told : mapping
+            The task's options.
+        """
+        return image
 
     def preview(self) -> NDArray[Any]:
         """Draw the best picture so far; of the result's shape and dtype.
@@ -327,6 +353,8 @@ class WindowTask(ABC):
             seconds=self._seconds,
             result=result,
         )
+        if self._overrides:
+            recipe["overrides"] = self._overrides
         earlier = self._earlier()
         if earlier is not None:
             recipe["sessions"] = chained(earlier.recipe, recipe)

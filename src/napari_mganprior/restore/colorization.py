@@ -1,6 +1,6 @@
 """Give a grey image colours that a prior knows; its brightness stays what was measured."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Colorization(WindowTask):
         (H, W), at least 16x16 pixels, any integer or float type, any range.
     prior : LoadedPrior
         From `load_prior`, of RGB images.
-    quality, config, seed, device, zoom, precision, start
+    quality, config, overrides, seed, device, zoom, precision, start
         As for `Inpainting`.
 
     Raises
@@ -62,6 +62,7 @@ class Colorization(WindowTask):
         *,
         quality: str = "balanced",
         config: InversionConfig | None = None,
+        overrides: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: str = "auto",
         zoom: float | None = 1.0,
@@ -76,9 +77,15 @@ class Colorization(WindowTask):
             )
         nothing = np.zeros(picture.shape[:2], bool)
         super().__init__(
-            picture, nothing, nothing, prior, quality=quality, config=config, seed=seed,
-            device=device, zoom=zoom, precision=precision, start=start, extent=DamageConfig(),
+            picture, nothing, nothing, prior, quality=quality, config=config,
+            overrides=overrides, seed=seed, device=device, zoom=zoom, precision=precision,
+            start=start, extent=DamageConfig(),
         )  # fmt: skip
+
+    @classmethod
+    def untouched(cls, image: NDArray[Any], told: Mapping[str, Any]) -> NDArray[Any]:
+        """Return the grey picture in three channels."""
+        return np.repeat(image[..., None], 3, axis=-1)
 
     def _check_prior(self, prior: LoadedPrior) -> None:
         if prior.generator.image_channels != 3:

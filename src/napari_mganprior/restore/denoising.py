@@ -1,6 +1,6 @@
 """Draw a noisy image anew from what a prior knows, and stop where only noise is left to explain."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,7 +48,7 @@ class Denoising(WindowTask):
         (H, W); pixels that are not 0 are bad (dead, hot), and are invented.
     find_bad : bool
         Add to the mask what `find_bad_pixels` finds.
-    quality, config, seed, device, zoom, precision, start
+    quality, config, overrides, seed, device, zoom, precision, start
         As for `Inpainting`; a quality takes twice the evaluations here.
 
     Attributes
@@ -83,6 +83,7 @@ class Denoising(WindowTask):
         find_bad: bool = False,
         quality: str = "balanced",
         config: InversionConfig | None = None,
+        overrides: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: str = "auto",
         zoom: float | None = 1.0,
@@ -98,9 +99,11 @@ class Denoising(WindowTask):
             bad = checked_mask(marked | find_bad_pixels(picture), picture, may_be_empty=True)
         self._find_bad = find_bad
         self._given = NoiseConfig() if noise is None else noise
+        self._noise_grows = self._given.model == "poisson"
         super().__init__(
-            picture, marked, bad, prior, quality=quality, config=config, seed=seed,
-            device=device, zoom=zoom, precision=precision, start=start, extent=DamageConfig(),
+            picture, marked, bad, prior, quality=quality, config=config,
+            overrides=overrides, seed=seed, device=device, zoom=zoom, precision=precision,
+            start=start, extent=DamageConfig(),
         )  # fmt: skip
 
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
@@ -121,6 +124,8 @@ class Denoising(WindowTask):
 
         weights = 1 / variance(_FEWEST_PHOTONS)
         self._weights = np.where(good, weights / weights[good].mean(), 0.0)
+        if self._config.data_term != "mse":
+            self._weights = good.astype(np.float64)  # the likelihood weighs every pixel itself
         unit = (values.high - values.low) / 2
         # in generator's units
         self._variance = variance(0.0) / unit**2
@@ -166,11 +171,26 @@ class Denoising(WindowTask):
             window,
             self._prior,
             config,
-            operator=DenoisingOperator(torch.from_numpy(known)[None, None]),
+            operator=DenoisingOperator(torch.from_numpy(known)[None, None], self._noise_line()),
             rng=rng,
             device=self._device,
             start=self._known_codes(),
         )
+
+    def _noise_line(self) -> tuple[float, float, float] | None:
+        """Return the noise's variance over the signal, both in the generator's units."""
+        if self._config.data_term == "mse":
+            return None
+        unit = (self._values.high - self._values.low) / 2
+        ends = np.array([self._values.low, self._values.low + unit])  # -1 and 0
+        gain, offset, read = self.noise.gain, self.noise.offset, self.noise.read_noise
+        assert gain is not None
+        assert offset is not None
+        assert read is not None
+        at, middle = (gain * (ends - offset) + read**2) / unit**2
+        least = self.noise.variance(np.array(-np.inf), photons=_FEWEST_PHOTONS) / unit**2
+        share = self._share**2
+        return float(middle - at) * share, float(middle) * share, float(least) * share
 
     def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
         measured = self._image[~self._mask]

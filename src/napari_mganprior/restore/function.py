@@ -1,20 +1,13 @@
 """Restoring in one call."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from napari_mganprior.damage import DamageConfig
-from napari_mganprior.errors import SettingsError
 from napari_mganprior.generators.checkpoint import load_prior
 from napari_mganprior.priors import find_prior
-from napari_mganprior.restore.colorization import Colorization
-from napari_mganprior.restore.denoising import Denoising
-from napari_mganprior.restore.inpainting import Inpainting
-from napari_mganprior.restore.noise import NoiseConfig
-from napari_mganprior.restore.reconstruction import Reconstruction
-from napari_mganprior.restore.super_resolution import Kernel, SuperResolution
+from napari_mganprior.restore.opening import open_run, restored
+from napari_mganprior.restore.super_resolution import Kernel
 
 if TYPE_CHECKING:
     from napari.types import ImageData, LabelsData
@@ -27,6 +20,7 @@ def inpaint(
     mask: "LabelsData",
     *,
     prior: str | Path = "nuclei",
+    method: str = "multi-code",
     quality: str = "balanced",
     seed: int = 0,
     device: str = "auto",
@@ -46,6 +40,8 @@ def inpaint(
         (H, W); pixels that are not 0 are damaged.
     prior : str or Path
         Name of an installed prior, or a file.
+    method : str
+        What is searched for: one of `inversion.config.METHODS`, described in docs/method.md.
     quality : {"fast", "balanced", "best"}
         How much time to spend.
     seed : int
@@ -68,19 +64,10 @@ def inpaint(
     ImageError, MaskError, PriorError, SettingsError, DeviceError, ComputeError
         If an input cannot be used or the computation fails.
     """
-    run = Inpainting(
-        image,
-        mask,
-        load_prior(find_prior(str(prior))),
-        quality=quality,
-        seed=seed,
-        device=device,
-        zoom=zoom,
-        damage=damage,
-    )
-    for _ in run:
-        pass
-    return run.result().image
+    return _done(
+        "inpaint", image, prior, mask=mask, damage=damage, quality=quality, seed=seed,
+        device=device, zoom=zoom, method=method,
+    )  # fmt: skip
 
 
 def colorize(
@@ -88,6 +75,7 @@ def colorize(
     *,
     prior: str | Path = "histology",
     proposals: int = 1,
+    method: str = "multi-code",
     quality: str = "balanced",
     seed: int = 0,
     device: str = "auto",
@@ -105,7 +93,7 @@ def colorize(
         Name of an installed prior of RGB images, or a file.
     proposals : int
         How many results to choose from, 1 .. 100, of this seed and those after it.
-    quality, seed, device, zoom
+    method, quality, seed, device, zoom
         As for `inpaint`.
 
     Returns
@@ -119,20 +107,11 @@ def colorize(
     ImageError, PriorError, SettingsError, DeviceError, ComputeError
         If an input cannot be used or the computation fails.
     """
-    if not 1 <= proposals <= 100:
-        raise SettingsError(
-            f"Got {proposals} proposals; wanted 1 to 100. Choose a number in between."
-        )
-    loaded = load_prior(find_prior(str(prior)))
-    made = []
-    for number in range(proposals):
-        run = Colorization(
-            image, loaded, quality=quality, seed=seed + number, device=device, zoom=zoom
-        )
-        for _ in run:
-            pass
-        made.append(run.result().image)
-    return made[0] if proposals == 1 else np.stack(made)
+    options = {"proposals": proposals}
+    return _done(
+        "colorize", image, prior, options=options, quality=quality, seed=seed, device=device,
+        zoom=zoom, method=method,
+    )  # fmt: skip
 
 
 def denoise(
@@ -146,6 +125,7 @@ def denoise(
     read_noise: float | None = None,
     mask: "LabelsData | None" = None,
     find_bad: bool = False,
+    method: str = "multi-code",
     quality: str = "balanced",
     seed: int = 0,
     device: str = "auto",
@@ -169,7 +149,7 @@ def denoise(
         (H, W); pixels that are not 0 are bad, and are filled.
     find_bad : bool
         Find further bad pixels, see `find_bad_pixels`.
-    quality, seed, device, zoom
+    method, quality, seed, device, zoom
         As for `inpaint`.
 
     Returns
@@ -182,28 +162,21 @@ def denoise(
     ImageError, MaskError, PriorError, SettingsError, DeviceError, ComputeError
         If an input cannot be used or the computation fails.
     """
-    run = Denoising(
-        image,
-        load_prior(find_prior(str(prior))),
-        noise=NoiseConfig(
-            model=noise, level=level, gain=gain, offset=offset, read_noise=read_noise
-        ),
-        mask=mask,
-        find_bad=find_bad,
-        quality=quality,
-        seed=seed,
-        device=device,
-        zoom=zoom,
-    )
-    for _ in run:
-        pass
-    return run.result().image
+    options = {
+        "noise": noise, "level": level, "gain": gain, "offset": offset, "read_noise": read_noise,
+        "find_bad": find_bad,
+    }  # fmt: skip
+    return _done(
+        "denoise", image, prior, mask=mask, options=options, quality=quality, seed=seed,
+        device=device, zoom=zoom, method=method,
+    )  # fmt: skip
 
 
 def invert(
     image: "ImageData",
     *,
     prior: str | Path = "nuclei",
+    method: str = "multi-code",
     quality: str = "balanced",
     seed: int = 0,
     device: str = "auto",
@@ -217,7 +190,7 @@ def invert(
         (H, W) or (H, W, 3), at least 16x16 pixels, any integer or float type, any range.
     prior : str or Path
         Name of an installed prior, or a file.
-    quality, seed, device, zoom
+    method, quality, seed, device, zoom
         As for `inpaint`.
 
     Returns
@@ -230,17 +203,9 @@ def invert(
     ImageError, PriorError, SettingsError, DeviceError, ComputeError
         If an input cannot be used or the computation fails.
     """
-    run = Reconstruction(
-        image,
-        load_prior(find_prior(str(prior))),
-        quality=quality,
-        seed=seed,
-        device=device,
-        zoom=zoom,
+    return _done(
+        "invert", image, prior, method=method, quality=quality, seed=seed, device=device, zoom=zoom
     )
-    for _ in run:
-        pass
-    return run.result().image
 
 
 def super_resolve(
@@ -250,6 +215,7 @@ def super_resolve(
     factor: int = 4,
     kernel: Kernel = "binning",
     sigma: float = 1.0,
+    method: str = "multi-code",
     quality: str = "balanced",
     seed: int = 0,
     device: str = "auto",
@@ -271,7 +237,7 @@ def super_resolve(
         program, or a microscope's blur and camera pixels.
     sigma : float
         Standard deviation of that blur in pixels of the result, above 0 .. 64.
-    quality, seed, device
+    method, quality, seed, device
         As for `inpaint`.
 
     Returns
@@ -285,16 +251,22 @@ def super_resolve(
     ImageError, PriorError, SettingsError, DeviceError, ComputeError
         If an input cannot be used or the computation fails.
     """
-    run = SuperResolution(
+    options = {"factor": factor, "kernel": kernel, "sigma": sigma}
+    return _done(
+        "super_resolve",
         image,
-        load_prior(find_prior(str(prior))),
-        factor=factor,
-        kernel=kernel,
-        sigma=sigma,
+        prior,
+        options=options,
+        method=method,
         quality=quality,
         seed=seed,
         device=device,
     )
-    for _ in run:
-        pass
-    return run.result().image
+
+
+def _done(
+    task: str, image: "ImageData", prior: str | Path, *, method: str, **more: Any
+) -> "ImageData":
+    """Open a task, carry it out and return its picture."""
+    loaded = load_prior(find_prior(str(prior)))
+    return restored(open_run(task, image, loaded, overrides={"method": method}, **more)).image

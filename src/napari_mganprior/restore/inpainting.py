@@ -4,7 +4,7 @@ The image is brought to the prior's range and scale, only windows that touch dam
 computed, and what was measured comes back bit-identical.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -43,6 +43,8 @@ class Inpainting(WindowTask):
         How much time to spend.
     config : InversionConfig, optional
         Settings in place of those of a quality.
+    overrides : mapping, optional
+        Single settings in place of the quality's, by the names they have in `InversionConfig`.
     seed : int
         Of every random number, 0 or more.
     device : str
@@ -83,6 +85,7 @@ class Inpainting(WindowTask):
         *,
         quality: str = "balanced",
         config: InversionConfig | None = None,
+        overrides: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: str = "auto",
         zoom: float | None = 1.0,
@@ -96,8 +99,9 @@ class Inpainting(WindowTask):
         missing = checked_mask(grown(marked, extent.grow), picture)
         self._wanted = in_region(missing, extent.region)
         super().__init__(
-            picture, marked, missing, prior, quality=quality, config=config, seed=seed,
-            device=device, zoom=zoom, precision=precision, start=start, extent=extent,
+            picture, marked, missing, prior, quality=quality, config=config,
+            overrides=overrides, seed=seed, device=device, zoom=zoom, precision=precision,
+            start=start, extent=extent,
         )  # fmt: skip
         # once: previews are composed several times a second
         measured = self._image[~self._mask]

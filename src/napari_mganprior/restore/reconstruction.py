@@ -1,6 +1,6 @@
 """Draw an image anew as well as a prior can, to have its codes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,7 +39,7 @@ class Reconstruction(WindowTask):
         From `load_prior`.
     codes : sequence of WindowCodes
         Codes to begin at, from an earlier restoration or `load_codes`; those that fit are used.
-    quality, config, seed, device, zoom, precision, start
+    quality, config, overrides, seed, device, zoom, precision, start
         As for `Inpainting`; a quality takes 20 codes and twice the evaluations here.
 
     Raises
@@ -68,6 +68,7 @@ class Reconstruction(WindowTask):
         codes: Sequence[WindowCodes] = (),
         quality: str = "balanced",
         config: InversionConfig | None = None,
+        overrides: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: str = "auto",
         zoom: float | None = 1.0,
@@ -85,8 +86,9 @@ class Reconstruction(WindowTask):
         self._given = tuple(codes)
         nothing = np.zeros(picture.shape[:2], bool)
         super().__init__(
-            picture, nothing, nothing, prior, quality=quality, config=config, seed=seed,
-            device=device, zoom=zoom, precision=precision, start=start, extent=DamageConfig(),
+            picture, nothing, nothing, prior, quality=quality, config=config,
+            overrides=overrides, seed=seed, device=device, zoom=zoom, precision=precision,
+            start=start, extent=DamageConfig(),
         )  # fmt: skip
 
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:

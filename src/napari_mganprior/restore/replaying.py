@@ -1,6 +1,6 @@
 """A recipe once more: the same image gives the same pixels, another one the same treatment."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,10 @@ from napari_mganprior.errors import MaskError, PriorError, SettingsError
 from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.priors import find_prior, list_priors, prior_names
-from napari_mganprior.restore.base import WindowTask
-from napari_mganprior.restore.colorization import Colorization
-from napari_mganprior.restore.denoising import Denoising
-from napari_mganprior.restore.inpainting import Inpainting
-from napari_mganprior.restore.noise import NoiseConfig
-from napari_mganprior.restore.reconstruction import Reconstruction
+from napari_mganprior.restore.opening import Run, open_run, restored
 from napari_mganprior.restore.record import FORMAT
 from napari_mganprior.restore.result import Restoration, RestoreStep, sha256_of
-from napari_mganprior.restore.series import SeriesInpainting
-from napari_mganprior.restore.super_resolution import SuperResolution
+from napari_mganprior.restore.tasks import TASKS, recorded_options
 
 __all__ = ["Replay", "recipe_mask", "replay"]
 
@@ -130,70 +124,24 @@ class Replay:
             "zoom": said["zoom"],
         }
 
-    def _open(
-        self, start: Restoration | None, session: Mapping[str, Any]
-    ) -> SeriesInpainting | WindowTask:
+    def _open(self, start: Restoration | None, session: Mapping[str, Any]) -> Run:
         self._use(session)
-        return _OPENERS[str(self._recipe["task"])](self, start)
-
-    def _inpainting(self, start: Restoration | None) -> SeriesInpainting | WindowTask:
-        options = {**self._options, "damage": self._damage, "start": start}
         planes = self._recipe.get("planes")
-        if planes is not None:
-            return SeriesInpainting(
-                self._image, self._mask, self._prior, linked=planes["linked"], **options
-            )
-        return Inpainting(self._image, self._mask, self._prior, **options)
-
-    def _denoising(self, start: Restoration | None) -> WindowTask:
-        noise = self._recipe["noise"]["used" if self.same else "given"]
-        return Denoising(
+        how = "one" if planes is None else "slices" if planes["linked"] else "channels"
+        return open_run(
+            str(self._recipe["task"]),
             self._image,
             self._prior,
             mask=self._mask,
-            noise=NoiseConfig.from_dict(dict(noise)),
-            find_bad=bool(self._recipe["find_bad"]),
+            planes=how,
+            # of several planes, each has a noise of its own, to be measured again
+            options=recorded_options(self._recipe, used=self.same and planes is None),
+            damage=self._damage,
             start=start,
             **self._options,
         )
 
-    def _super_resolution(self, start: Restoration | None) -> WindowTask:
-        self._refuse_damage()
-        how = self._recipe["operator"]
-        options = {key: value for key, value in self._options.items() if key != "zoom"}
-        return SuperResolution(
-            self._image,
-            self._prior,
-            factor=how["factor"],
-            kernel=how["kernel"],
-            sigma=how["sigma"],
-            start=start,
-            **options,
-        )
 
-    def _colorization(self, start: Restoration | None) -> WindowTask:
-        self._refuse_damage()
-        return Colorization(self._image, self._prior, start=start, **self._options)
-
-    def _reconstruction(self, start: Restoration | None) -> WindowTask:
-        self._refuse_damage()
-        return Reconstruction(self._image, self._prior, start=start, **self._options)
-
-    def _refuse_damage(self) -> None:
-        if self._mask.any():
-            raise MaskError(
-                f"Got a mask for the task {self._recipe['task']!r}; wanted none, since all pixels "
-                "count as measured. Leave it out, and inpaint the image first."
-            )
-
-
-_OPENERS: dict[str, Callable[[Replay, Restoration | None], SeriesInpainting | WindowTask]] = {
-    "inpaint": Replay._inpainting,
-    "colorize": Replay._colorization,
-    "denoise": Replay._denoising,
-    "invert": Replay._reconstruction,
-    "super_resolve": Replay._super_resolution,
-}
 _OWN_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "inpaint": {},
     "colorize": {},
@@ -243,9 +191,7 @@ def replay(
         prior=None if prior is None else load_prior(find_prior(str(prior))),
         device=device,
     )
-    for _ in run:
-        pass
-    return run.result()
+    return restored(run)
 
 
 def recipe_mask(recipe: Mapping[str, Any], dimensions: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -281,7 +227,7 @@ def recipe_mask(recipe: Mapping[str, Any], dimensions: tuple[int, ...]) -> NDArr
 def _recorded_mask(recipe: Mapping[str, Any], dimensions: tuple[int, ...]) -> NDArray[np.bool_]:
     """Unpack the recipe's damage; where a task had none, an image of any size has none."""
     if recipe["task"] != "inpaint" and recipe["mask"].get("damaged_pixels") == 0:
-        return np.zeros(dimensions[:2], bool)
+        return np.zeros(dimensions[: 3 if "planes" in recipe else 2], bool)
     return recipe_mask(recipe, dimensions)
 
 
@@ -308,10 +254,10 @@ def _check_recipe(recipe: Mapping[str, Any]) -> None:
             "writes it. Copy the whole recipe again."
         )
     task = recipe.get("task")
-    if recipe.get("format") != FORMAT or task not in _OPENERS:
+    if recipe.get("format") != FORMAT or task not in TASKS:
         raise SettingsError(
             f"Got a recipe of format {recipe.get('format')!r} for the task {task!r}; wanted "
-            f"format {FORMAT} and one of {', '.join(_OPENERS)}. Use one that this version of "
+            f"format {FORMAT} and one of {', '.join(TASKS)}. Use one that this version of "
             "napari-mganprior wrote, or update it."
         )
     kinds: dict[str, type | tuple[type, ...]] = {

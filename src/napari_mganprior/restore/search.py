@@ -16,6 +16,7 @@ from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.inversion.loop import Step, invert
 from napari_mganprior.operators.base import Operator
 from napari_mganprior.operators.inpainting import Inpainting as InpaintingOperator
+from napari_mganprior.restore.comparing import comparing_network
 from napari_mganprior.restore.result import WindowCodes
 from napari_mganprior.tiling import Window
 
@@ -116,7 +117,7 @@ def search_measurement(
         One an evaluation.
     """
     known = torch.from_numpy(weight)[None, None].to(device)  # (1, 1, h, w)
-    discriminator, encoder = prior.discriminator, prior.encoder
+    encoder, comparing = prior.encoder, comparing_network(config, prior)
     yield from invert(
         prior.generator.to(device),
         operator.to(device),
@@ -124,7 +125,7 @@ def search_measurement(
         config,
         rng=rng,
         weight=known,
-        discriminator=None if discriminator is None else discriminator.to(device),
+        discriminator=None if comparing is None else comparing.to(device),
         encoder=None if encoder is None else encoder.to(device),
         start=_nearest(start, window, config, device),
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,8 @@ from napari_mganprior.damage import DamageConfig, grown, in_region, pack_mask
 from napari_mganprior.errors import ComputeError, ImageError, MaskError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
-from napari_mganprior.restore.inpainting import Inpainting
+from napari_mganprior.restore.base import WindowTask
+from napari_mganprior.restore.making import CLASSES, make_task
 from napari_mganprior.restore.record import chained, goes_on
 from napari_mganprior.restore.result import (
     Restoration,
@@ -21,28 +22,35 @@ from napari_mganprior.restore.result import (
     WindowCodes,
     sha256_of,
 )
+from napari_mganprior.restore.tasks import find_task
 
-__all__ = ["SeriesInpainting"]
+__all__ = ["Series"]
 
 
-class SeriesInpainting:
-    """One inpainting of several planes, to be iterated over.
+class Series:
+    """One task done to several planes, to be iterated over.
 
-    A plane without damage is copied. A plane that cannot be restored (a blank slice, say) is
-    copied as well, and the recipe says why; only where that holds for all of them is it an error.
+    A plane without damage is copied where the task fills damage. A plane that cannot be restored
+    (a blank slice, say) is copied as well, and the recipe says why; only where that holds for all
+    of them is it an error.
 
     Parameters
     ----------
     images : array
         (P, H, W) or (P, H, W, 3). A lazy array, as dask's, is read plane by plane.
-    masks : array
-        (P, H, W), or (H, W) for the same damage in every plane; not 0 is damaged.
+    masks : array or None
+        (P, H, W), or (H, W) for the same damage in every plane; not 0 is damaged. None where
+        nothing is marked.
     prior : LoadedPrior
         From `load_prior`.
+    task : str
+        Its name.
+    options : mapping, optional
+        What the task is told.
     linked : bool
         Whether a search begins at the codes of the plane before, as it should where neighbours
         resemble each other (slices); False for planes that show different things (channels).
-    quality, config, seed, device, zoom, precision, damage
+    quality, config, overrides, seed, device, zoom, precision, damage
         As for `Inpainting`. A zoom of None is estimated in the first plane that is restored.
     start : Restoration, optional
         A restoration of the same planes to go on from.
@@ -53,15 +61,21 @@ class SeriesInpainting:
         If the input cannot be used; the message says what to do.
     """
 
+    _key = "planes"
+    """Of what the recipe says about the planes."""
+
     def __init__(
         self,
         images: Any,
-        masks: ArrayLike,
+        masks: ArrayLike | None,
         prior: LoadedPrior,
         *,
+        task: str = "inpaint",
+        options: Mapping[str, Any] | None = None,
         linked: bool = True,
         quality: str = "balanced",
         config: InversionConfig | None = None,
+        overrides: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: str = "auto",
         zoom: float | None = 1.0,
@@ -76,11 +90,15 @@ class SeriesInpainting:
                 "(planes, height, width) or (planes, height, width, 3). Restore a single image "
                 "without a series."
             )
+        self._spec = find_task(task)
+        self._told = self._spec.told(options or {})
+        if masks is None:
+            masks = np.zeros(tuple(images.shape[:3]), bool)
         self._masks = self._checked_masks(np.asarray(masks))
-        self._prior, self._linked, self._zoom = prior, linked, zoom
+        self._prior, self._linked, self._zoom, self._seed = prior, linked, zoom, seed
         self._damage = DamageConfig() if damage is None else damage
-        self._options: dict[str, Any] = {
-            "quality": quality, "config": config, "seed": seed, "device": device,
+        self._engine: dict[str, Any] = {
+            "quality": quality, "config": config, "overrides": overrides, "device": device,
             "precision": precision, "damage": self._damage,
         }  # fmt: skip
         self._touched = [p for p in range(len(self._masks)) if self._has_damage(p)]
@@ -89,7 +107,7 @@ class SeriesInpainting:
                 "Got no damage in any plane; wanted some. Paint the damage with a label, or draw "
                 "the region over it."
             )
-        self._run: Inpainting | None = None
+        self._run: WindowTask | None = None
         self._start = start
         self._reset()
         # the first plane that can be restored shows at once whether prior, settings and device do
@@ -144,7 +162,7 @@ class SeriesInpainting:
         self._complete = True
 
     def preview(self) -> NDArray[Any]:
-        """Draw the best picture so far; same shape and dtype as the images."""
+        """Draw the best picture so far; of the result's shape and dtype."""
         shown = self._output.copy()
         if self._run is not None:
             shown[self._plane] = self._run.preview()
@@ -177,16 +195,20 @@ class SeriesInpainting:
         )
 
     def _reset(self) -> None:
-        shape, dtype = tuple(self._images.shape), self._images.dtype
-        self._output = np.zeros(shape, dtype)
-        self._invented = np.zeros(shape[:3], bool)
-        self._uncertainty = np.zeros(shape[:3], np.float32)
-        self._residual = np.zeros(shape, np.float32)
+        shape = tuple(self._images.shape)
+        untouched = CLASSES[self._spec.name].untouched
         hashed = hashlib.sha256()
         for plane in range(shape[0]):
-            self._output[plane] = self._read(plane)
-            hashed.update(np.ascontiguousarray(self._output[plane]).tobytes())
+            image = self._read(plane)
+            hashed.update(np.ascontiguousarray(image).tobytes())
+            drawn = untouched(image, self._told)
+            if plane == 0:
+                self._output = np.zeros((shape[0], *drawn.shape), self._images.dtype)
+            self._output[plane] = drawn
         self._sha256 = hashed.hexdigest()
+        self._invented = np.zeros(self._output.shape[:3], bool)
+        self._uncertainty = np.zeros(self._output.shape[:3], np.float32)
+        self._residual = np.zeros(shape, np.float32)
         self._history: list[float] = []
         self._skipped: dict[int, str] = {}
         self._restored: set[int] = set()
@@ -201,21 +223,29 @@ class SeriesInpainting:
         """Begin with what an earlier run of the same planes gave."""
         start = self._start
         ours = {
-            "task": Inpainting.name,
+            "task": self._spec.name,
             "image": {"sha256": self._sha256},
-            "mask": {"sha256": sha256_of(self._masks)},
+            "mask": {"sha256": self._mask_sha256()},
             "prior": {"sha256": self._prior.sha256},
         }
-        if start is None or "planes" not in start.recipe or not goes_on(start.recipe, ours):
+        if (
+            start is None
+            or self._key not in start.recipe
+            or start.image.shape != self._output.shape
+            or not goes_on(start.recipe, ours)
+        ):
             self._start = None
             return
         self._output = start.image.copy()
         self._invented = start.invented.copy()
         self._uncertainty = start.uncertainty.copy()
         self._residual = start.residual.copy()
-        self._restored = set(start.recipe["planes"]["restored"])
+        self._restored = {c.plane for c in start.codes}
         for plane in self._restored:
             self._codes[plane] = tuple(c for c in start.codes if c.plane == plane)
+
+    def _mask_sha256(self) -> str:
+        return sha256_of(self._masks)
 
     def _read(self, plane: int) -> NDArray[Any]:
         try:
@@ -241,6 +271,8 @@ class SeriesInpainting:
 
     def _has_damage(self, plane: int) -> bool:
         mask = self._masks[plane]
+        if self._spec.mask != "needed":
+            return True
         if not mask.any():
             return False
         try:
@@ -249,7 +281,7 @@ class SeriesInpainting:
             return False
         return True
 
-    def _open_first(self) -> tuple[int, Inpainting]:
+    def _open_first(self) -> tuple[int, WindowTask]:
         fault: ImageError | MaskError | None = None
         for plane in self._touched:
             try:
@@ -264,7 +296,7 @@ class SeriesInpainting:
         assert fault is not None
         raise fault
 
-    def _open(self, plane: int, previous: Restoration | None) -> Inpainting | None:
+    def _open(self, plane: int, previous: Restoration | None) -> WindowTask | None:
         if plane in self._skipped:
             return None
         if plane == self._first[0]:
@@ -275,18 +307,24 @@ class SeriesInpainting:
             self._skipped[plane] = str(error)
             return None
 
-    def _make(self, plane: int, previous: Restoration | None) -> Inpainting:
+    def _make(self, plane: int, previous: Restoration | None) -> WindowTask:
         image = self._read(plane)
         if self._start is not None and plane in self._restored:
             previous = self._start.of_plane(plane, sha256_of(image))
-        return Inpainting(
+        return make_task(
+            self._spec.name,
             image,
-            self._masks[plane],
             self._prior,
+            mask=self._masks[plane],
+            options=self._told,
             zoom=self._zoom,
+            seed=self._seed_of(plane),
             start=previous,
-            **self._options,
+            **self._engine,
         )
+
+    def _seed_of(self, plane: int) -> int:
+        return self._seed
 
     def _keep(self, plane: int, restoration: Restoration) -> None:
         self._output[plane] = restoration.image
@@ -302,10 +340,21 @@ class SeriesInpainting:
         # every plane's is alike but for image, mask and counts; where a plane began is known here
         common = {key: value for key, value in self._common.items() if key != "repeatable"}
         sessions = [{"evaluations": self._evaluations, "complete": self._complete}]
+        common["seed"] = self._seed
         if self._start is not None:
             sessions = chained(self._start.recipe, {**common, "sessions": sessions})
         return {
             **common,
+            **self._about_planes(),
+            "result": {"sha256": sha256_of(self._output)},
+            "n_windows": sum(self._n_windows.values()),
+            "sessions": sessions,
+            "evaluations": sum(session["evaluations"] for session in sessions),
+            "seconds": round(self._seconds, 3),
+        }
+
+    def _about_planes(self) -> dict[str, Any]:
+        return {
             "planes": {
                 "n": len(self._masks),
                 "linked": self._linked,
@@ -313,8 +362,8 @@ class SeriesInpainting:
                 "skipped": {str(plane): why for plane, why in self._skipped.items()},
             },
             "image": {
-                "dimensions": list(self._output.shape),
-                "dtype": str(self._output.dtype),
+                "dimensions": list(self._images.shape),
+                "dtype": str(self._images.dtype),
                 "sha256": self._sha256,
             },
             "mask": {
@@ -323,9 +372,4 @@ class SeriesInpainting:
                 "dimensions": list(self._masks.shape),
                 "packed": pack_mask(self._masks),
             },
-            "result": {"sha256": sha256_of(self._output)},
-            "n_windows": sum(self._n_windows.values()),
-            "sessions": sessions,
-            "evaluations": sum(session["evaluations"] for session in sessions),
-            "seconds": round(self._seconds, 3),
         }

@@ -1,6 +1,6 @@
 """Draw an image of more pixels whose reduction is the image that was measured."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -54,7 +54,7 @@ class SuperResolution(WindowTask):
         `operators.SuperResolution`.
     sigma : float
         Of the Gaussian, in pixels of the result.
-    quality, config, seed, device, precision, start
+    quality, config, overrides, seed, device, precision, start
         As for `Inpainting`; a quality takes twice the evaluations here.
 
     Raises
@@ -84,6 +84,7 @@ class SuperResolution(WindowTask):
         sigma: float = 1.0,
         quality: str = "balanced",
         config: InversionConfig | None = None,
+        overrides: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: str = "auto",
         precision: str | None = None,
@@ -106,8 +107,9 @@ class SuperResolution(WindowTask):
             )
         nothing = np.zeros(picture.shape[:2], bool)
         super().__init__(
-            picture, nothing, nothing, prior, quality=quality, config=config, seed=seed,
-            device=device, zoom=1.0, precision=precision, start=start, extent=DamageConfig(),
+            picture, nothing, nothing, prior, quality=quality, config=config,
+            overrides=overrides, seed=seed, device=device, zoom=1.0, precision=precision,
+            start=start, extent=DamageConfig(),
         )  # fmt: skip
 
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
@@ -117,6 +119,12 @@ class SuperResolution(WindowTask):
         # cannot spare pixels to choose by
         layer = detail if self.factor <= _FOLLOWED else shapes
         return replace(config, layer=layer, n_steps=2 * config.n_steps, held_out=0.0)
+
+    @classmethod
+    def untouched(cls, image: NDArray[Any], told: Mapping[str, Any]) -> NDArray[Any]:
+        """Return the same picture of more pixels."""
+        larger: NDArray[Any] = image.repeat(told["factor"], axis=0).repeat(told["factor"], axis=1)
+        return larger
 
     def _result_shape(self) -> tuple[int, ...]:
         height, width, *colours = self._image.shape

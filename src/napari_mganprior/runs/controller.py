@@ -15,7 +15,7 @@ from napari_mganprior.runs.base import JobLike, Mail, MakeJob, OpenTask, Outcome
 from napari_mganprior.runs.collector import collect_if_due
 from napari_mganprior.runs.failures import explain
 from napari_mganprior.runs.job import Job
-from napari_mganprior.runs.opening import open_inpainting
+from napari_mganprior.runs.opening import open_task
 from napari_mganprior.runs.process import ProcessJob
 from napari_mganprior.runs.request import RunRequest
 
@@ -93,9 +93,7 @@ class RunController:
     failed = Signal(object)
     cancelled = Signal()
 
-    def __init__(
-        self, open_task: OpenTask = open_inpainting, *, make_job: MakeJob | None = None
-    ) -> None:
+    def __init__(self, open_task: OpenTask = open_task, *, make_job: MakeJob | None = None) -> None:
         self.process_mode = False
         self.threads = 0
         self._open_task = open_task

@@ -11,7 +11,7 @@ from napari_mganprior.errors import MaskError
 from napari_mganprior.files import check_output
 from napari_mganprior.runs.base import Task, TaskStep
 from napari_mganprior.runs.batch import Laid, lay_out, write_result
-from napari_mganprior.runs.opening import open_inpainting
+from napari_mganprior.runs.opening import open_task
 from napari_mganprior.runs.request import RunRequest
 
 __all__ = ["FileRequest", "FileTask", "open_any"]
@@ -32,7 +32,7 @@ class FileRequest:
     invert : bool
         Whether damage is where the mask is 0.
     options : dict
-        Keywords of `RunRequest`: prior, quality, seed, and so on.
+        Keywords of `RunRequest`: prior, quality, task, seed, and so on.
     preview_interval, history
         As in `RunRequest`; a batch shows neither.
     """
@@ -97,7 +97,7 @@ def open_any(request: RunRequest | FileRequest) -> Task:
         If a file, an input or a setting is refused.
     """
     if isinstance(request, RunRequest):
-        return open_inpainting(request)
+        return open_task(request)
     # only colours that are told apart need to be known beforehand
     planes = {"planes": {}, "image": {"dimensions": [3] if request.scope == "channels" else []}}
     recipe = {} if request.scope == "slice" else planes
@@ -109,7 +109,7 @@ def open_any(request: RunRequest | FileRequest) -> Task:
         )
     shown = laid.file.array if laid.colours_apart else laid.image
     check_output(request.output, shown, overwrite=True, planes=laid.planes)
-    task = open_inpainting(
+    task = open_task(
         RunRequest(
             image=laid.image,
             mask=~laid.mask if request.invert else laid.mask,

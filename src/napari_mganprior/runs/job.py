@@ -24,7 +24,7 @@ from napari_mganprior.runs.base import (
 )
 from napari_mganprior.runs.collector import CollectorHold
 from napari_mganprior.runs.failures import device_note, explain, forget_frames
-from napari_mganprior.runs.opening import open_inpainting
+from napari_mganprior.runs.opening import open_task
 from napari_mganprior.runs.pictures import Pictures
 from napari_mganprior.runs.request import RunRequest
 
@@ -62,7 +62,7 @@ class Job:
     """
 
     def __init__(
-        self, request: RunRequest, open_task: OpenTask = open_inpainting, *, threads: int = 0
+        self, request: RunRequest, open_task: OpenTask = open_task, *, threads: int = 0
     ) -> None:
         self._threads = checked_threads(threads)
         self._request: RunRequest | None = request

@@ -5,11 +5,11 @@ from typing import Any
 from napari_mganprior.runs.base import Task
 from napari_mganprior.runs.request import RunRequest
 
-__all__ = ["open_inpainting"]
+__all__ = ["open_task"]
 
 
-def open_inpainting(request: RunRequest) -> Task:
-    """Load the prior and check the inputs of an inpainting.
+def open_task(request: RunRequest) -> Task:
+    """Load the prior and check the inputs of a task.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def open_inpainting(request: RunRequest) -> Task:
     Returns
     -------
     Task
-        An `Inpainting`, or a `SeriesInpainting` for several planes, at its first step.
+        Of one plane, of several, or of several proposals, at its first step.
 
     Raises
     ------
@@ -29,22 +29,27 @@ def open_inpainting(request: RunRequest) -> Task:
     # Only here, so that the thread, not the window, waits for torch.
     from napari_mganprior.generators.checkpoint import load_prior
     from napari_mganprior.priors import find_prior
-    from napari_mganprior.restore import Inpainting, SeriesInpainting
+    from napari_mganprior.restore import open_run
 
     prior = load_prior(find_prior(request.prior))
-    given = request.config is not None or request.shrink > 0
-    options: dict[str, Any] = {
+    engine: dict[str, Any] = {
         "quality": request.quality,
-        "config": request.settings(prior.generator.cuts) if given else None,
+        "config": request.config,
+        "overrides": request.shrunk(),
         "seed": request.seed,
         "device": request.device,
         "zoom": request.zoom,
         "precision": None if request.precision == "auto" else request.precision,
-        "damage": request.damage,
         "start": request.start,
     }
-    if request.planes == "one":
-        return Inpainting(request.image, request.mask, prior, **options)
-    return SeriesInpainting(
-        request.image, request.mask, prior, linked=request.planes == "slices", **options
+    task: Task = open_run(
+        request.task,
+        request.image,
+        prior,
+        mask=request.mask,
+        planes=request.planes,
+        options=request.options,
+        damage=request.damage,
+        **engine,
     )
+    return task

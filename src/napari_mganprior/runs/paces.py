@@ -14,7 +14,7 @@ from typing import Any
 
 from napari_mganprior.errors import StorageError
 from napari_mganprior.files import write_atomically
-from napari_mganprior.inversion.config import QUALITIES, preset
+from napari_mganprior.inversion.config import METHODS, QUALITIES, preset
 from napari_mganprior.runs.windows import KINDS, Windows
 from napari_mganprior.settings import cache_folder
 
@@ -139,6 +139,9 @@ class PaceStore:
             device, precision = str(recipe["device"]), str(config["precision"])
             fits = recipe["prior"]["sha256"] == setup.sha256
             spent = float(recipe["seconds"] if seconds is None else seconds)
+            # a quality is searched by the first method; others cost otherwise
+            fits &= config.get("method", METHODS[0]) == METHODS[0]
+            fits &= not config.get("tune_steps", 0)
         except (KeyError, TypeError, ValueError):
             return False
         if not (fits and windows.total and evaluations > 0 and 0 < spent < _LONGEST):

@@ -1,6 +1,6 @@
-"""What is done to priors in a thread: a stranger's file imported, samples drawn.
+"""What is done to priors in a thread: installed, a stranger's file imported, samples drawn.
 
-Both are generators of frozen steps; a `PriorJob` goes through one of them. Importing this file
+All are generators of frozen steps; a `PriorJob` goes through one of them. Importing this file
 imports no torch.
 """
 
@@ -16,21 +16,24 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from napari_mganprior.errors import MGANPriorError
+from napari_mganprior.priors import remove_prior
 from napari_mganprior.runs.collector import CollectorHold, collect_if_due
 from napari_mganprior.runs.failures import explain, forget_frames
 
-if TYPE_CHECKING:  # it imports torch
-    from napari_mganprior.priors import PriorEntry
+if TYPE_CHECKING:
+    from napari_mganprior.priors import InstallStep, PriorEntry
 
 __all__ = [
     "LAYOUTS",
     "ImportOrder",
+    "InstallOrder",
     "PriorEnd",
     "PriorJob",
     "PriorStep",
     "PriorWork",
     "draw_sheet",
     "import_foreign",
+    "install_asked",
 ]
 
 LAYOUTS = (
@@ -51,6 +54,7 @@ because asking the adapters themselves loads torch.
 
 _log = logging.getLogger(__name__)
 _PAUSE_WHEN_LEAVING = 10.0
+_KEPT = "no prior was installed; what was downloaded is kept, and the next try goes on from there"
 _SHEET = 512  # px, about the side of a sheet
 _MOST, _LEAST = 8, 2  # samples along a side of it
 
@@ -86,6 +90,25 @@ class ImportOrder:
     licence: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallOrder:
+    """What a user asks of an installation.
+
+    Attributes
+    ----------
+    source : str
+        A file, a folder, or an https address.
+    name : str
+        Of the new prior; the file's own if empty.
+    sha256 : str
+        What the file must have; anything if empty.
+    """
+
+    source: str
+    name: str = ""
+    sha256: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PriorStep:
     """Where the work on a prior is.
@@ -100,6 +123,10 @@ class PriorStep:
         The prior, in the last step; empty before.
     sheet : array or None
         Its samples side by side, bytes (H, W) or (H, W, 3), in the last step of `draw_sheet`.
+    note : str
+        What there is to say at the end, in the last step.
+    left : str
+        What is left if it is cancelled here, in words.
     """
 
     index: int = 0
@@ -107,6 +134,8 @@ class PriorStep:
     doing: str
     name: str = ""
     sheet: NDArray[Any] | None = None
+    note: str = ""
+    left: str = "nothing was written"
 
 
 PriorWork = Generator[PriorStep]
@@ -179,6 +208,52 @@ def import_foreign(order: ImportOrder) -> PriorWork:
             except GeneratorExit:
                 if entry is not None:
                     _undo(entry)
+                raise
+
+
+def install_asked(order: InstallOrder) -> PriorWork:
+    """Install a prior, or all priors of a folder.
+
+    Closed before it has ended, also at its last step, it leaves no prior behind; what has been
+    downloaded is kept for the next try.
+
+    Parameters
+    ----------
+    order : InstallOrder
+        What is asked for.
+
+    Yields
+    ------
+    PriorStep
+        How far it is.
+
+    Raises
+    ------
+    MGANPriorError
+        If the source or an option is refused, or the prior cannot be written.
+    """
+    yield PriorStep(doing="looking at the source")
+    from napari_mganprior.priors import install_steps
+
+    steps = install_steps(
+        order.source, sha256=order.sha256 or None, name=order.name or None, overwrite=False
+    )
+    with contextlib.closing(steps):
+        for step in steps:
+            try:
+                yield PriorStep(
+                    index=step.index,
+                    n_steps=step.n_steps,
+                    doing=step.doing,
+                    name=step.entries[0].name if step.entries else "",
+                    note=_told(step),
+                    left=_KEPT if step.downloading else "nothing was written",
+                )
+            except GeneratorExit:
+                for entry in step.entries:
+                    if entry.name in step.fresh:
+                        with contextlib.suppress(MGANPriorError):
+                            remove_prior(entry.name)
                 raise
 
 
@@ -322,6 +397,16 @@ class PriorJob:
                 if self._cancelled.is_set():
                     return PriorEnd()  # closing undoes what the last stage did
         return PriorEnd(step=self._step)
+
+
+def _told(step: "InstallStep") -> str:
+    if not step.entries:
+        return ""
+    names = ", ".join(f"'{entry.name}'" for entry in step.entries)
+    verb = "Installed" if step.fresh else "Already there:"
+    told = f"{verb} {names}, sha256 {step.entries[0].sha256[:16]} ..."
+    refused = "".join(f" Left out {name}: {why}" for name, why in step.refused.items())
+    return f"{told}. Every form offers it now.{refused}"
 
 
 def _undo(entry: "PriorEntry") -> None:

@@ -29,7 +29,7 @@ from napari_mganprior.runs.base import GO, Mail, Mailbox, OpenTask, Order, Outco
 from napari_mganprior.runs.deaths import how_it_died
 from napari_mganprior.runs.failures import explain, forget_frames
 from napari_mganprior.runs.job import checked_threads
-from napari_mganprior.runs.opening import open_inpainting
+from napari_mganprior.runs.opening import open_task
 from napari_mganprior.runs.request import RunRequest
 
 __all__ = ["ProcessJob"]
@@ -65,7 +65,7 @@ class ProcessJob:
     """
 
     def __init__(
-        self, request: RunRequest, open_task: OpenTask = open_inpainting, *, threads: int = 0
+        self, request: RunRequest, open_task: OpenTask = open_task, *, threads: int = 0
     ) -> None:
         self._request: RunRequest | None = request
         self._opener = _name_of(open_task)

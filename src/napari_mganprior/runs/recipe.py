@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mganprior.errors import SettingsError, StorageError
+from napari_mganprior.runs.tasks import TASKS, task_state
 
 __all__ = [
     "as_json",
@@ -171,6 +172,10 @@ def in_words(recipe: Mapping[str, Any]) -> str:
             chance,
             f"{config.get('n_restarts')} searches of {config.get('n_codes')} codes, at most "
             f"{config.get('n_steps')} evaluations each, {config.get('precision')}",
+            f"method {config['method']}" if config.get("method") else "",
+            f"{config['tune_steps']} of a copy of the generator"
+            if config.get("tune_steps")
+            else "",
         ),
         _line("Seed", recipe.get("seed")),
         _line("Pixel-size factor", recipe.get("zoom")),
@@ -193,7 +198,8 @@ def form_state(recipe: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Keys of a form's state; what the recipe does not say is left out.
+        Keys of a form's state; what the recipe does not say is left out. "task" is there for other
+        tasks than inpainting, "options" and "overrides" where the task was told some.
     """
     damage, layers = _section(recipe, "damage"), _section(recipe, "layers")
     said = {**recipe, **damage, "prior": _section(recipe, "prior").get("name")}
@@ -201,7 +207,9 @@ def form_state(recipe: Mapping[str, Any]) -> dict[str, Any]:
     state |= {key: layers[key] for key in ("labels", "invert", "scope", "region") if key in layers}
     if recipe.get("quality", "") is None:
         state["quality"] = None  # settings that no quality has
-    return state
+    if recipe.get("task") in TASKS and recipe["task"] != "inpaint":
+        state = {"task": recipe["task"], **state}
+    return {**state, **task_state(recipe)}
 
 
 def _section(recipe: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_mganprior.errors import MGANPriorError, OutOfMemoryError, SettingsError
 from napari_mganprior.priors import user_folder
 from napari_mganprior.runs import OpenTask, RunController, RunRequest, RunResult
-from napari_mganprior.runs.opening import open_inpainting
+from napari_mganprior.runs.opening import open_task
 from napari_mganprior.settings import recall, remember
 from napari_mganprior.widgets.activity import Activity
 from napari_mganprior.widgets.blink import Showing
@@ -87,7 +87,7 @@ class InpaintWidget(QWidget):
     def __init__(
         self,
         napari_viewer: ViewerModel,
-        open_task: OpenTask = open_inpainting,
+        open_task: OpenTask = open_task,
         *,
         remember: Callable[[dict[str, Any]], object] = _REMEMBER,
         recall: Callable[[], Mapping[str, Any]] = _RECALL,
@@ -193,6 +193,7 @@ class InpaintWidget(QWidget):
             history=bool(fields.history.value),
         )
         # The request has copies of its own; a stack need not be kept twice.
+        assert request.mask is not None
         inputs = replace(inputs, image=request.image, mask=request.mask)
         return request, inputs, self._take_wanted()
 

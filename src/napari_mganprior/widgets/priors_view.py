@@ -18,18 +18,23 @@ from qtpy.QtWidgets import (
 
 from napari_mganprior.errors import MGANPriorError, PriorError
 from napari_mganprior.priors import find_prior, prior_source, remove_prior, user_folder
+from napari_mganprior.priors.header import read_header
 from napari_mganprior.priors.words import tell_prior
 from napari_mganprior.runs.prior_jobs import (
     ImportOrder,
+    InstallOrder,
     PriorEnd,
     PriorStep,
     PriorWork,
     draw_sheet,
     import_foreign,
+    install_asked,
 )
 from napari_mganprior.widgets.fields import InpaintFields
 from napari_mganprior.widgets.help import help_label
 from napari_mganprior.widgets.import_form import FORMATS, ImportForm
+from napari_mganprior.widgets.install_form import InstallForm
+from napari_mganprior.widgets.preferences import current_preferences
 from napari_mganprior.widgets.prior_card import PriorCardView
 from napari_mganprior.widgets.prior_list import PriorList
 from napari_mganprior.widgets.work_panel import WorkPanel
@@ -41,7 +46,7 @@ _REMOVE, _SURE = "Remove", "Really remove?"
 
 
 class PriorsWidget(QWidget):
-    """List the priors, show what each draws, import and remove your own.
+    """List the priors, show what each draws, install, import and remove your own.
 
     Parameters
     ----------
@@ -49,6 +54,8 @@ class PriorsWidget(QWidget):
         Of the window it is docked in.
     importing : callable, optional
         Goes through the steps of an import, in a thread.
+    installing : callable, optional
+        The same for an installation.
 
     Attributes
     ----------
@@ -60,6 +67,8 @@ class PriorsWidget(QWidget):
         The selected prior.
     form : ImportForm
         In place of the card while there is a file to import.
+    install_form : InstallForm
+        In place of the card while there is something to install.
     """
 
     _docked = _fault = False
@@ -68,12 +77,14 @@ class PriorsWidget(QWidget):
         self,
         napari_viewer: ViewerModel,
         importing: Callable[[ImportOrder], PriorWork] = import_foreign,
+        installing: Callable[[InstallOrder], PriorWork] = install_asked,
     ) -> None:
         super().__init__()
-        self._importing = importing
+        self._importing, self._installing = importing, installing
         self._sheets: dict[str, PriorStep] = {}  # drawn on demand, by name
         self.table, self.panel = PriorList(), WorkPanel()
-        self.card, self.form = PriorCardView(), ImportForm()
+        self.card, self.form, self.install_form = PriorCardView(), ImportForm(), InstallForm()
+        self.install_button = QPushButton("Install ...")
         self.import_button = QPushButton("Import ...")
         self.draw_button = QPushButton("Draw samples")
         self.remove_button = QPushButton(_REMOVE)
@@ -102,15 +113,36 @@ class PriorsWidget(QWidget):
         if self.table.refresh(select):
             self._show_card()
 
-    def offer(self, path: Path) -> None:
-        """Ask how a file is to be imported."""
+    def offer_install(self, source: str = "") -> None:
+        """Ask what is to be installed."""
         if self.panel.busy:
+            return
+        self.install_form.offer(source)
+        self._show_only(self.install_form)
+        self.panel.say("Press Install." if source else "")
+
+    def start_install(self) -> None:
+        """Begin with what the form says."""
+        try:
+            order = self.install_form.order()
+        except MGANPriorError as error:
+            self.panel.tell(error)
+        else:
+            current_preferences()  # what the page says of being offline, the thread reads in a file
+            self.panel.start(partial(self._installing, order))
+
+    def offer(self, path: Path) -> None:
+        """Ask how a file is to be imported; priors, and folders of them, are to be installed."""
+        if self.panel.busy:
+            return
+        if path.is_dir() or _is_prior(path):
+            self.offer_install(str(path))
             return
         if not path.is_file():
             self.panel.say(f"'{path.name}' is no file; wanted a generator's. Choose another.")
             return
         self.form.offer(path)
-        self._show_form(True)
+        self._show_only(self.form)
         self.panel.say("Nothing in the file is run. Press Import.")
 
     def start_import(self) -> None:
@@ -170,22 +202,28 @@ class PriorsWidget(QWidget):
         return bool(super().event(event))
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:  # noqa: N802  Qt's name
-        """Take files, nothing else, and none while work is under way."""
+        """Take files and addresses, nothing else, and none while work is under way."""
         if event is not None and _dropped(event) and not self.panel.busy:
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:  # noqa: N802  Qt's name
-        """Offer the file."""
-        paths = [] if event is None or self.panel.busy else _dropped(event)
-        if event is None or not paths:
+        """Offer the file, or what is at the address."""
+        sources = [] if event is None or self.panel.busy else _dropped(event)
+        if event is None or not sources:
             return
         event.acceptProposedAction()
-        if len(paths) > 1:
-            self.panel.say(f"Got {len(paths)} files; wanted one. Drop one after another.")
+        (first, *others) = sources
+        if others:
+            self.panel.say(f"Got {len(sources)} files; wanted one. Drop one after another.")
+        elif isinstance(first, Path):
+            self.offer(first)
         else:
-            self.offer(paths[0])
+            self.offer_install(first)
 
     def _lay_out(self) -> None:
+        self.install_button.setToolTip(
+            "Take over a ready prior: from a file, a folder or an https address, or drop it here"
+        )
         self.import_button.setToolTip(
             "Make a prior from somebody else's generator: choose its file, or drop it here"
         )
@@ -199,29 +237,32 @@ class PriorsWidget(QWidget):
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(4)
         layout.addWidget(self.table)
-        for pair in (
-            (self.import_button, self.draw_button),
-            (self.remove_button, self.folder_button),
+        for buttons in (
+            (self.install_button, self.import_button, self.folder_button),
+            (self.draw_button, self.remove_button),
         ):
             row = QHBoxLayout()
             row.setSpacing(4)
-            for button in pair:
+            for button in buttons:
                 row.addWidget(button, 1)
             layout.addLayout(row)
         layout.addWidget(self.panel)
-        layout.addWidget(self.form, 1)
-        layout.addWidget(self.card, 1)
+        for widget in (self.install_form, self.form, self.card):
+            layout.addWidget(widget, 1)
         layout.addWidget(help_label("manage-priors"))
-        self._show_form(False)
+        self._show_only(self.card)
 
     def _connect(self) -> None:
         self.table.itemSelectionChanged.connect(self._on_selected)
+        self.install_button.clicked.connect(self._ask_what_to_install)
         self.import_button.clicked.connect(self._ask_for_file)
         self.draw_button.clicked.connect(self.draw_samples)
         self.remove_button.clicked.connect(self.remove)
         self.folder_button.clicked.connect(self.open_folder)
         self.form.asked.connect(self.start_import)
         self.form.closed.connect(self._close_form)
+        self.install_form.asked.connect(self.start_install)
+        self.install_form.closed.connect(self._close_form)
         self.panel.busy_changed.connect(self._enable)
         self.panel.ended.connect(self._on_ended)
         self._unsure.timeout.connect(self._be_unsure)
@@ -231,10 +272,13 @@ class PriorsWidget(QWidget):
         if path:
             self.offer(Path(path))
 
+    def _ask_what_to_install(self) -> None:
+        self.offer_install()
+
     def _on_selected(self) -> None:
         self._be_unsure()
         if not self.panel.busy:
-            self._show_form(False)
+            self._show_only(self.card)
         self._show_card()
 
     def _on_ended(self, end: PriorEnd) -> None:
@@ -245,11 +289,12 @@ class PriorsWidget(QWidget):
             self._sheets[step.name] = step
             self._show_card()
             return
-        self._show_form(False)
+        self._show_only(self.card)
         self._sheets.pop(step.name, None)  # of an older one by that name
         self.refresh(step.name)
         _offer_everywhere()
-        self.panel.say(f"Imported '{step.name}': look at its samples. Every form offers it now.")
+        imported = f"Imported '{step.name}': look at its samples. Every form offers it now."
+        self.panel.say(step.note or imported)
 
     def _show_card(self) -> None:
         name = self.selected
@@ -278,20 +323,22 @@ class PriorsWidget(QWidget):
         else:
             picture.show_words("No picture of its samples yet: press 'Draw samples'.")
 
-    def _show_form(self, shown: bool) -> None:
+    def _show_only(self, shown: QWidget) -> None:
         # hidden first: both at once would make the window grow for good
-        for widget in (self.card, self.form) if shown else (self.form, self.card):
-            widget.setVisible((widget is self.form) is shown)
+        for widget in (self.card, self.form, self.install_form):
+            if widget is not shown:
+                widget.setVisible(False)
+        shown.setVisible(True)
 
     def _close_form(self) -> None:
-        self._show_form(False)
+        self._show_only(self.card)
         self.panel.say("")
 
     def _enable(self) -> None:
         busy, name = self.panel.busy, self.selected
         own = name is not None and _is_own(name)
-        self.import_button.setEnabled(not busy)
-        self.form.setEnabled(not busy)
+        for widget in (self.install_button, self.import_button, self.form, self.install_form):
+            widget.setEnabled(not busy)
         self.draw_button.setEnabled(not (busy or self._fault) and self.card.picture.empty)
         self.remove_button.setEnabled(own and not busy)
         self.remove_button.setToolTip(
@@ -320,11 +367,22 @@ def _grid_beside(name: str) -> Path | None:
     return path.with_name(f"{path.stem}_grid.png")
 
 
-def _dropped(event: QDropEvent) -> list[Path]:
-    """Return the files that are dragged; none where there is anything else among them."""
+def _is_prior(path: Path) -> bool:
+    """Whether a file is a prior of this program, by its first bytes."""
+    try:
+        read_header(path)
+    except PriorError:
+        return False
+    return True
+
+
+def _dropped(event: QDropEvent) -> list[Path | str]:
+    """Return the files and https addresses dragged; none where there is anything else too."""
     data = event.mimeData()
     urls = data.urls() if data is not None and data.hasUrls() else []
-    return [Path(url.toLocalFile()) for url in urls] if all(u.isLocalFile() for u in urls) else []
+    if not all(url.isLocalFile() or url.scheme() == "https" for url in urls):
+        return []
+    return [Path(url.toLocalFile()) if url.isLocalFile() else url.toString() for url in urls]
 
 
 def _offer_everywhere() -> None:

@@ -106,7 +106,7 @@ class WorkPanel(QWidget):
 
     def _lay_out(self) -> None:
         self.bar.setTextVisible(False)
-        self.cancel_button.setToolTip("End now and leave nothing behind")
+        self.cancel_button.setToolTip("End now and leave no prior behind")
         self.status.setWordWrap(True)
         self.status.setTextFormat(Qt.TextFormat.PlainText)  # a file's words are no markup
         # A long message must wrap, never widen the dock.
@@ -136,14 +136,15 @@ class WorkPanel(QWidget):
             return
         self._under.job = None
         self._timer.stop()
-        self._finish(end)
+        self._finish(end, job.step)
         self._show_busy()
 
-    def _finish(self, end: PriorEnd) -> None:
+    def _finish(self, end: PriorEnd, last: PriorStep | None) -> None:
         if end.error is not None:
             self.tell(end.error)
         elif end.step is None:
-            self.say("Cancelled; nothing was written.")
+            left = "nothing was written" if last is None else last.left
+            self.say(f"Cancelled; {left}.")
         else:
             self.say("")
             self.ended.emit(end)

@@ -98,6 +98,9 @@ def obeys_the_split_law() -> Callable[[SplitGenerator, Tensor], None]:
             assert (generator.tail(features, layer) - whole).abs().max() <= 1e-5
             styles = 0 if features.styles is None else features.styles.shape[1]
             assert styles == generator.n_mixed(layer)
+            for end in range(layer, generator.n_layers + 1):  # also in two pieces above the cut
+                there = generator.tail(generator.between(features, layer, end), end)
+                assert (there - whole).abs().max() <= 1e-5
             alpha = torch.ones(len(z), 1, generator.feature_shape(layer)[0])
             composed = compose(generator, Codes(z[:, None], alpha), layer)
             assert (composed - whole).abs().max() <= 1e-4

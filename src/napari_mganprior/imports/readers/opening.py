@@ -134,7 +134,7 @@ def _read(path: Path, data: memoryview, source: str, limits: Limits) -> Foreign:
         return read_keras(data, source=source, limits=limits)
     if head[:4] == b"PK\x03\x04":
         return _read_archive(data, source, limits)
-    if head[:1] == b"\x80":
+    if head[:1] == b"\x80" and not looks_like_safetensors(data):
         if _is_legacy(data, source, limits):
             return read_torch(data, source=source, limits=limits)
         return read_network_pickle(data, source=source, limits=limits)

@@ -27,7 +27,9 @@ _WANTED = "a whole .safetensors file"
 
 def looks_like_safetensors(data: memoryview) -> bool:
     """Tell from the first bytes whether this can be such a file."""
-    return len(data) > 8 and bytes(data[8:9]) == b"{" and bytes(data[:1]) != b"\x80"
+    # the header's length may begin like a pickle, but no pickle is as long as it would say
+    length = int.from_bytes(data[:8], "little") if len(data) > 8 else 0
+    return 0 < length <= len(data) - 8 and bytes(data[8:9]) == b"{"
 
 
 def read_safetensors(data: memoryview, *, source: str, limits: Limits) -> Foreign:

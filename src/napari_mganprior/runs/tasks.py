@@ -1,0 +1,65 @@
+"""Every task as shell and forms see it: its description, and where its result lies. No torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from napari_mganprior.restore.tasks import (
+    ADVANCED,
+    PLANES,
+    TASKS,
+    Option,
+    TaskSpec,
+    find_task,
+    recorded_options,
+)
+
+__all__ = [
+    "ADVANCED",
+    "PLANES",
+    "TASKS",
+    "Option",
+    "TaskSpec",
+    "find_task",
+    "overrides_in",
+    "task_state",
+]
+
+
+def overrides_in(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the settings that are given in place of a quality's own out of what a door was told.
+
+    This is the one place where they come in, from the shell and from forms alike.
+
+    Parameters
+    ----------
+    values : mapping
+        By their names in `ADVANCED`; None, or nothing, leaves a setting to the quality.
+
+    Examples
+    --------
+    >>> overrides_in({"n_codes": 5, "n_steps": None, "seed": 3})
+    {'n_codes': 5}
+    """
+    names = [option.name for option in ADVANCED]
+    return {name: values[name] for name in names if values.get(name) is not None}
+
+
+def task_state(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe's options and overrides, as a form's state has them.
+
+    Parameters
+    ----------
+    recipe : mapping
+        Of any task.
+
+    Returns
+    -------
+    dict
+        "options" and "overrides", each only where the recipe has some.
+    """
+    overrides = recipe.get("overrides")
+    parts = {
+        "options": recorded_options(recipe),
+        "overrides": dict(overrides) if isinstance(overrides, Mapping) else {},
+    }
+    return {name: part for name, part in parts.items() if part}
