@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
+VGG ?= ../shared/perceptual/vgg_normalised_conv3_1.pth
 WHEEL_VENV ?= .wheel-venv
 OLDEST_VENV ?= .venv-oldest
 # the oldest numpy and scipy have no wheels for later ones
@@ -23,8 +24,8 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
-	prior-histology bench-inpaint bench-newcomer bench-reference bench-tasks bench-ui fuzz-imports \
-	screenshots samples build wheel-check clean
+	prior-histology bench-inpaint bench-layers bench-newcomer bench-quality bench-reference \
+	bench-tasks bench-ui fuzz-imports screenshots samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,6 +108,12 @@ bench-reference: $(STAMP)  ## our engine's speed against the original procedure;
 
 bench-tasks: $(STAMP)  ## denoising and super-resolution against classical methods; needs DATA
 	$(BIN)/python benchmarks/tasks.py --data $(DATA)/nuclei/test.npz $(ARGS)
+
+bench-quality: $(STAMP)  ## every task, method and prior against what else there is; docs/benchmarks.md; needs DATA
+	$(BIN)/python benchmarks/quality.py --data $(DATA) --vgg $(VGG) $(ARGS)
+
+bench-layers: $(STAMP)  ## the paper's layer study on nuclei, into docs/benchmarks.md; needs DATA
+	$(BIN)/python benchmarks/layers.py --data $(DATA) $(ARGS)
 
 bench-ui: $(STAMP) system  ## what the live preview costs, memory after ten runs, the longest wait
 	$(SCREEN)$(BIN)/python benchmarks/ui.py $(ARGS)

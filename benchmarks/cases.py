@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from rivals import (
     denoised,
 )
 
+from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.metrics import psnr_in, ssim_in
@@ -35,7 +35,7 @@ from napari_mganprior.restore.base import WindowTask
 from napari_mganprior.restore.colorization import luma
 from napari_mganprior.restore.super_resolution import reduced
 
-__all__ = ["OURS", "SINGLE", "TASKS", "Case", "figures", "make_case", "ours", "rivals"]
+__all__ = ["OURS", "SIGMA", "SINGLE", "TASKS", "Case", "figures", "make_case", "ours", "rivals"]
 
 Image = NDArray[np.floating]
 TASKS = ("invert", "hole", "missing", "gaussian", "poisson", "x4", "x8", "colorize")
@@ -163,14 +163,17 @@ def _with_method(config: InversionConfig, method: str) -> InversionConfig:
 Rival = Callable[[Case], Image]
 
 
-def rivals(case: Case, domain: str, data: Path, size: int) -> Iterator[tuple[str, Rival]]:
-    """Yield the names of the classical methods for a task, and what does each."""
+def rivals(case: Case, domain: str, data: Path, kept: Path) -> Iterator[tuple[str, Rival]]:
+    """Yield the names of the classical methods for a task, and what does each.
+
+    Strengths that were calibrated once are kept in the folder ``kept``.
+    """
     if case.mask is not None:
         yield "biharmonic", lambda c: biharmonic(c.measured, c.mask)
     elif case.task in ("gaussian", "poisson"):
         photons = case.task == "poisson"
         for name in DENOISERS:
-            strength = _strength(name, case.task, domain, data, size)
+            strength = _strength(name, case.task, domain, data, kept)
             if name == "non-local means":
                 yield (
                     "non-local means, as recommended",
@@ -192,14 +195,19 @@ def rivals(case: Case, domain: str, data: Path, size: int) -> Iterator[tuple[str
         yield "the input", lambda c: c.shown()
 
 
-@lru_cache(maxsize=64)
-def _strength(name: str, task: str, domain: str, data: Path, size: int) -> float:
+def _strength(name: str, task: str, domain: str, data: Path, kept: Path) -> float:
     """Calibrate on training pictures; outside the domains on those of `nuclei`, `histology`."""
     known = {"outside-grey": "nuclei", "outside-rgb": "histology"}.get(domain, domain)
-    crops = pictures(known, data, size=min(size, 64), count=_CALIBRATION, part="train")
+    path = kept / f"{known}_{task}_{name.split(',')[0].replace(' ', '-')}.txt"
+    if path.exists() and (text := path.read_text("utf-8")):
+        return float(text)
+    crops = pictures(known, data, size=64, count=_CALIBRATION, part="train")
     cases = [make_case(task, crop, 1000 + n) for n, crop in enumerate(crops)]
     noisy = [(c.measured, c.truth) for c in cases]
-    return calibrated(name, noisy, cases[0].sigma, photons=task == "poisson")
+    chosen = calibrated(name, noisy, cases[0].sigma, photons=task == "poisson")
+    kept.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, str(chosen).encode())
+    return chosen
 
 
 def figures(case: Case, image: Image) -> dict[str, float]:

@@ -155,8 +155,10 @@ def show_analyse(camera: Camera, chosen: argparse.Namespace) -> None:
         widget.run()
         if not wait(lambda: not widget.controller.busy, seconds=chosen.timeout):
             raise SystemExit(f"The {kind} did not end: {widget.panel.status.text()}")
-        viewer.fit_to_view() if hasattr(viewer, "fit_to_view") else viewer.reset_view()
         viewer.layers["nuclei"].visible = False
+        part = viewer.layers[-1]
+        viewer.camera.center = part.data_to_world([0] * (part.ndim - 2) + [31.5, 31.5])
+        viewer.camera.zoom = 8
         name = "analyse" if kind == "study" else "analyse-roles"
         for theme in THEMES:
             camera.shoot(f"{name}-{theme}", theme)

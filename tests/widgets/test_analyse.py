@@ -75,7 +75,7 @@ def test_a_study_becomes_a_stack_a_table_and_a_plot(window, qtbot, picture, tmp_
     assert [row[0] for row in table] == ["1", "1", "3", "3"]
     assert "Best: cut" in widget.panel.status.text()
     assert widget.plot.document.count("<polyline") == 2
-    assert widget.plot.isVisibleTo(widget)
+    assert widget.pages.currentWidget() is widget.plot
     recipe = stack.metadata[METADATA_KEY]
     assert recipe["table"].count("\n") == 5
 
@@ -128,7 +128,8 @@ def test_roles_become_labels_and_stacks(window, qtbot):
     assert np.array_equal(labels, np.abs(contributions).argmax(axis=0) + 1)
     assert viewer.layers["cells codes alone"].data.shape == (20, 16, 16)
     assert len(cells(widget)) == 20
-    assert not widget.plot.isVisibleTo(widget)
+    assert widget.pages.currentWidget() is widget.table
+    assert not widget.pages.isTabEnabled(0)  # roles have no plot
     assert "is the first contributor of" in widget.panel.status.text()
 
 

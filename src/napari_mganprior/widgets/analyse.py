@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -43,7 +44,17 @@ __all__ = ["AnalyseWidget"]
 
 _INK = "#202020"
 _LEAVE_SECONDS = 1.0
-_STUDY_COLUMNS = ("cut", "map px", "codes", "PSNR dB", "SSIM", "held-out", "residual", "seconds")
+_STUDY_COLUMNS = ("cut", "map", "codes", "PSNR", "SSIM", "held out", "residual", "s")
+_HINTS = (
+    "Composing layer",
+    "Height of the maps there in pixels",
+    "How many are composed",
+    "In dB, over the restored pixels; higher is better",
+    "Over the restored pixels; 1 is the best",
+    "Misfit on measured pixels that the search did not see, in grey values",
+    "Drawn minus measured, root mean square, in grey values",
+    "Seconds it took",
+)
 _ROLES_COLUMNS = ("code", "share of pixels", "mean change")
 
 
@@ -67,6 +78,8 @@ class AnalyseWidget(QWidget):
         One row a combination, or a code; a click on a row shows its picture.
     plot : SvgPlot
         Of the last study.
+    pages : QTabWidget
+        Plot and table.
     controller : RunController
         The run under way.
     """
@@ -205,13 +218,14 @@ class AnalyseWidget(QWidget):
         self.panel.fold.setChecked(False)  # table and plot need the room
         self.save_button.setToolTip("Write the table as CSV, and the plot as SVG beside it")
         self.save_button.setEnabled(False)
-        self.plot.hide()
+        self.pages = QTabWidget()
+        self.pages.addTab(self.plot, "Plot")
+        self.pages.addTab(self.table, "Table")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(FieldScroll(self.fields))
         layout.addWidget(self.panel)
-        layout.addWidget(self.plot, 1)
-        layout.addWidget(self.table, 1)
+        layout.addWidget(self.pages, 1)
         layout.addWidget(self.save_button)
         layout.addWidget(help_label("analyse"))
 
@@ -258,7 +272,8 @@ class AnalyseWidget(QWidget):
             self._fill(_ROLES_COLUMNS, rows)
             first = int(np.argmax(found.shares())) + 1
             words = f"Code {first} is the first contributor of {rows[first - 1][1]} of the pixels."
-        self.plot.setVisible(isinstance(found, Study))
+        self.pages.setTabEnabled(0, isinstance(found, Study))
+        self.pages.setCurrentIndex(0 if isinstance(found, Study) else 1)
         self.save_button.setEnabled(True)
         stopped = "Stopped before the end. " if result.stopped else ""
         self.panel.say(f"{stopped}{words} {result.note}".strip())
@@ -267,6 +282,11 @@ class AnalyseWidget(QWidget):
         self.table.clear()
         self.table.setColumnCount(len(columns))
         self.table.setHorizontalHeaderLabels(columns)
+        if columns is _STUDY_COLUMNS:
+            for column, hint in enumerate(_HINTS):
+                item = self.table.horizontalHeaderItem(column)
+                if item is not None:
+                    item.setToolTip(hint)
         self.table.setRowCount(len(rows))
         for number, cells in enumerate(rows):
             for column, text in enumerate(cells):
