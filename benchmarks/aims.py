@@ -145,7 +145,7 @@ def aims_table(verdicts: list[Verdict], remarks: dict[str, str]) -> str:
     for v in verdicts:
         digits = 2 if v.aim.unit or v.aim.figure == "ciede2000" else 4
         mean, n = float(v.gains.mean()), len(v.gains)
-        error = v.gains.std(ddof=1) / np.sqrt(n) if n > 1 else float("nan")
+        error = f" ± {v.gains.std(ddof=1) / np.sqrt(n):.{digits}f}" if n > 1 else ""
         note = ""
         if not v.reached:
             key = f"{v.aim.task}/{v.aim.figure}"
@@ -155,7 +155,7 @@ def aims_table(verdicts: list[Verdict], remarks: dict[str, str]) -> str:
             note = f" ({notes.index(told) + 1})"
         lines.append(
             f"| {v.aim.words} | {v.domain} | {v.ours:.{digits}f} | {v.rival} "
-            f"{v.theirs:.{digits}f} | {mean:+.{digits}f} ± {error:.{digits}f}{v.aim.unit} | "
+            f"{v.theirs:.{digits}f} | {mean:+.{digits}f}{error}{v.aim.unit} | "
             f"{int((v.gains > 0).sum())} of {n} | {'yes' if v.reached else 'no' + note} |"
         )
     reached = sum(v.reached for v in verdicts)

@@ -143,6 +143,8 @@ def _table(rows: list[Row], *, by_task: bool = False) -> str:
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
+        if row["method"] == "the input" and row["task"] in ("hole", "missing"):
+            continue  # nothing was measured there
         groups.setdefault((row["task"], row["domain"], row["method"]), []).append(row)
     order = sorted(groups, key=lambda k: (TASKS.index(k[0]), k[1], -_mean(groups[k], "psnr")))
     for key in order:
@@ -154,7 +156,8 @@ def _table(rows: list[Row], *, by_task: bool = False) -> str:
         cells.append(f"{_mean(mine, 'deep'):.4f}")
         if colour:
             cells += [f"{_mean(mine, 'chroma_psnr'):.2f}", f"{_mean(mine, 'ciede2000'):.2f}"]
-        cells.append(f"{np.median([r['seconds'] for r in mine]):.1f}")
+        seconds = float(np.median([r["seconds"] for r in mine]))
+        cells.append(f"{seconds:.1f}" if seconds >= 1 else f"{seconds:.2f}")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

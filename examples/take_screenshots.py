@@ -150,18 +150,20 @@ def show_analyse(camera: Camera, chosen: argparse.Namespace) -> None:
         "1, 5, 20",
         "missing",
     )
+    fields.restarts.value, fields.steps.value, fields.quality.value = 1, 40, "fast"
     for kind in ("study", "roles"):
         fields.kind.value = kind
         widget.run()
         if not wait(lambda: not widget.controller.busy, seconds=chosen.timeout):
             raise SystemExit(f"The {kind} did not end: {widget.panel.status.text()}")
         viewer.layers["nuclei"].visible = False
-        part = viewer.layers[-1]
+        part = viewer.layers[-1]  # below it, other layers of this analysis are hidden
         viewer.camera.center = part.data_to_world([0] * (part.ndim - 2) + [31.5, 31.5])
         viewer.camera.zoom = 8
         name = "analyse" if kind == "study" else "analyse-roles"
         for theme in THEMES:
             camera.shoot(f"{name}-{theme}", theme)
+        part.visible = False
     viewer.window.remove_dock_widget(widget)
     viewer.layers.clear()
 

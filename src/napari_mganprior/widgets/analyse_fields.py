@@ -22,6 +22,7 @@ ALL_CUTS = "all"
 _KINDS = (("layer study: cuts and numbers of codes", "study"), ("roles of the codes", "roles"))
 _PARTS = (("one drawing from the middle", "middle"), ("whole picture", "whole"))
 _DEVICES = ("auto", "cpu", "cuda", "mps")
+_ROLES_PAGE = 2
 _LARGEST_SEED = 2**31 - 1
 _TIPS = {
     "kind": "The same task at every cut and with several numbers of codes, or what each code draws",
@@ -57,6 +58,8 @@ class AnalyseFields(QWidget):
     ----------
     changed : Signal
         A field has changed.
+    pages : QTabWidget
+        "Study", "Search" and "Roles".
     """
 
     changed = Signal()
@@ -68,6 +71,7 @@ class AnalyseFields(QWidget):
         self._lay_out()
         for field in self._all():
             field.changed.connect(lambda _: self._react())
+        self.kind.changed.connect(self._turn_page)
         self._react()
 
     def refresh_layers(self) -> None:
@@ -157,12 +161,16 @@ class AnalyseFields(QWidget):
         self.trial.tooltip = f"{_TIPS['trial']}. The copy: {DAMAGES[str(self.task.value)]}"
         self.changed.emit()
 
+    def _turn_page(self, kind: Any) -> None:
+        self.pages.setCurrentIndex(0 if kind == "study" else _ROLES_PAGE)
+
     def _lay_out(self) -> None:
         may_be_cut(self.kind, self.image, self.prior, self.part, self.task, self.damage, self.truth)
-        pages = lay_out_pages(
+        self.pages = lay_out_pages(
             {
                 "Study": (
-                    ("Task", [self.task, self.trial]),
+                    ("Task", [self.task]),
+                    ("", [self.trial]),
                     ("Cuts", [self.cuts]),
                     ("Codes", [self.codes]),
                     ("Damage", [self.damage]),
@@ -185,7 +193,7 @@ class AnalyseFields(QWidget):
                 ("Prior", [self.prior]),
                 ("Part", [self.part]),
             ),
-            pages,
+            self.pages,
         )
 
 
