@@ -104,6 +104,19 @@ def test_a_truth_that_is_given_is_compared_with(image, tiny16_prior):
     assert all(row.psnr is not None for row in study.rows)
 
 
+def test_noise_is_judged_everywhere_and_dead_pixels_are_left_out_of_the_search(image, tiny16_prior):
+    config = StudyConfig(task="denoise", trial=False, **SMALL)
+    dead = np.zeros(image.shape, bool)
+    dead[14, 14] = True
+    for mask in (dead, np.zeros_like(dead)):
+        study = run(LayerStudy(image, tiny16_prior, config, mask=mask, truth=image))
+        truth, span = study.truth, np.subtract(*np.percentile(study.truth, [99.8, 1.0]))
+        row = study.rows[0]
+        everywhere = np.ones(truth.shape, bool)
+        told = psnr_in(everywhere, truth.astype(float), study.stack[0, 0].astype(float), span)
+        assert row.psnr == told
+
+
 def test_steps_count_up_to_the_end_and_tell_every_row(image, tiny16_prior):
     study = LayerStudy(image, tiny16_prior, StudyConfig(**SMALL))
     steps = list(study)
@@ -121,6 +134,9 @@ def test_a_study_may_be_abandoned_after_any_step(image, tiny16_prior):
     steps = iter(study)
     next(steps)
     assert len(study.result().rows) == 1
+    rest = [step.row for step in steps if step.row]
+    assert study.result().rows == tuple(rest)  # looking at it on the way changes nothing
+    assert len(rest) == 4
     study = LayerStudy(image, tiny16_prior, StudyConfig(**SMALL))
     for step in study:
         if step.row is not None:

@@ -161,7 +161,8 @@ class LayerStudy:
                     n_windows=total,
                     doing=doing,
                 )
-            row = self._measured()
+            row, self._pictures[cut, n_codes] = self._measured()
+            self._rows.append(row)
             self._task = None
             yield AnalysisStep(
                 index=before + self._per_run,
@@ -189,18 +190,20 @@ class LayerStudy:
         ComputeError
             If not a single step was made.
         """
-        if not self._rows and self._task is not None and self._evaluations:
-            self._measured()
-        if not self._rows:
+        rows, pictures = tuple(self._rows), dict(self._pictures)
+        if not rows and self._task is not None and self._evaluations:
+            row, pictures[self._now] = self._measured()
+            rows = (row,)
+        if not rows:
             raise ComputeError(
                 "Got no step to keep; wanted at least one. Let the study make a step first."
             )
-        like = next(iter(self._pictures.values()))
+        like = next(iter(pictures.values()))
         stack = np.zeros((len(self.cuts), len(self.config.codes), *like.shape), like.dtype)
-        for (cut, n_codes), picture in self._pictures.items():
+        for (cut, n_codes), picture in pictures.items():
             stack[self.cuts.index(cut), self.config.codes.index(n_codes)] = picture
         return Study(
-            rows=tuple(self._rows),
+            rows=rows,
             stack=stack,
             cuts=self.cuts,
             codes=self.config.codes,
@@ -239,8 +242,8 @@ class LayerStudy:
             return Colorization(measured, prior, **options)
         return Reconstruction(measured, prior, **options)
 
-    def _measured(self) -> StudyRow:
-        """Take the figures of the combination under way, and keep its picture."""
+    def _measured(self) -> tuple[StudyRow, NDArray[Any]]:
+        """Take the figures and the picture of the combination under way."""
         assert self._task is not None
         cut, n_codes = self._now
         restoration = self._task.result()
@@ -248,7 +251,7 @@ class LayerStudy:
         channels, size, _ = self._prior.generator.feature_shape(cut)
         trial, psnr, ssim = self._trial, None, None
         if trial.truth is not None:
-            where, span = trial.where(), trial.data_range()
+            where, span = trial.where(self.config.task), trial.data_range()
             truth = trial.truth.astype(np.float64)
             image = restoration.image.astype(np.float64)
             psnr = psnr_in(where, truth, image, data_range=span)
@@ -266,9 +269,7 @@ class LayerStudy:
             evaluations=self._evaluations,
             seconds=round(seconds, 3),
         )
-        self._rows.append(row)
-        self._pictures[self._now] = restoration.image
-        return row
+        return row, restoration.image
 
     def _held_out(self, restoration: Restoration) -> float | None:
         if restoration.recipe["config"]["held_out"] == 0 or not self._losses:

@@ -11,7 +11,10 @@ from napari_mganprior.errors import ImageError, MaskError
 from napari_mganprior.restore.colorization import luma
 from napari_mganprior.restore.super_resolution import reduced
 
-__all__ = ["Trial", "as_given", "make_trial"]
+__all__ = ["FILLING", "Trial", "as_given", "make_trial"]
+
+FILLING = ("inpaint", "missing")
+"""Tasks that fill pixels and leave the others alone."""
 
 _NOISE = 25 / 255  # of the range
 _MISSING = 0.8
@@ -39,11 +42,11 @@ class Trial:
     truth: NDArray[Any] | None = None
     level: float | None = None
 
-    def where(self) -> NDArray[np.bool_]:
-        """Return the pixels to compare, (H, W) of the truth: the damage, or all."""
-        if self.mask is not None:
-            return self.mask
+    def where(self, task: str) -> NDArray[np.bool_]:
+        """Return the pixels to compare, (H, W) of the truth: those that were lost, or all."""
         assert self.truth is not None
+        if task in FILLING and self.mask is not None:
+            return self.mask
         return np.ones(self.truth.shape[:2], bool)
 
     def data_range(self) -> float:
@@ -112,7 +115,7 @@ def as_given(
     ImageError
         If the truth does not have the result's shape.
     """
-    if config.task in ("inpaint", "missing") and mask is None:
+    if config.task in FILLING and mask is None:
         raise MaskError(
             f"Got no mask for a study of {config.task!r}; wanted the damaged pixels. Give a mask, "
             "or let a trial make one."
@@ -129,5 +132,5 @@ def as_given(
             f"Got a truth of shape {truth.shape} for results of shape {wanted}; wanted the same. "
             "Choose another truth, or leave it out."
         )
-    needs_mask = config.task in ("inpaint", "missing", "denoise")
-    return Trial(image, mask if needs_mask else None, truth)
+    takes_mask = config.task in (*FILLING, "denoise")
+    return Trial(image, mask if takes_mask else None, truth)
