@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
+VGG ?= ../shared/perceptual/vgg_normalised_conv3_1.pth
 WHEEL_VENV ?= .wheel-venv
 OLDEST_VENV ?= .venv-oldest
 # the oldest numpy and scipy have no wheels for later ones
@@ -24,8 +25,9 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
 	prior-histology prior-blood prior-satellite priors priors-gpu encoder bench-inpaint \
-	bench-reference bench-tasks bench-losses bench-methods bench-training bench-ui bench-edit \
-	bench-ui-training bench-newcomer fuzz-imports screenshots samples build wheel-check clean
+	bench-reference bench-tasks bench-losses bench-methods bench-training bench-quality \
+	bench-layers bench-ui bench-edit bench-ui-training bench-newcomer fuzz-imports screenshots \
+	samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -132,6 +134,11 @@ bench-methods: $(STAMP)  ## every method of the search on a few test images; nee
 
 bench-training: $(STAMP)  ## images a second of the trainer, with and without bfloat16 and channels_last
 	$(BIN)/python benchmarks/training.py $(ARGS)
+bench-quality: $(STAMP)  ## every task, method and prior against what else there is; docs/benchmarks.md; needs DATA
+	$(BIN)/python benchmarks/quality.py --data $(DATA) --vgg $(VGG) $(ARGS)
+
+bench-layers: $(STAMP)  ## the paper's layer study on nuclei, into docs/benchmarks.md; needs DATA
+	$(BIN)/python benchmarks/layers.py --data $(DATA) $(ARGS)
 
 bench-ui: $(STAMP) system  ## what the live preview costs, memory after ten runs, the longest wait
 	$(SCREEN)$(BIN)/python benchmarks/ui.py $(ARGS)

@@ -9,8 +9,8 @@ at 1366 x 768, in the dark theme, -light.png in the light one, a picture of each
 and of the recipe in both, a picture of each other task's form before and after a run, the same of
 the form Batch after a run over three layers, of the form Priors with a card and with a file to
 import, of the form Edit with two sliders moved, and of the form Train a prior before and in the
-middle of a run, for which it needs images: ``DATA/nuclei/train.npz``. ``--only train`` takes one
-form's.
+middle of a run, for which it needs images: ``DATA/nuclei/train.npz``. The form Analyse is shown after either
+analysis. ``--only train`` takes one form's.
 """
 
 import argparse
@@ -247,6 +247,36 @@ def show_train(camera: Camera, chosen: argparse.Namespace) -> None:
     viewer.window.remove_dock_widget(widget)
 
 
+def show_analyse(camera: Camera, chosen: argparse.Namespace) -> None:
+    """Take the pictures of the form Analyse after a layer study, and after the roles of codes."""
+    viewer = camera.viewer
+    viewer.layers.clear()
+    viewer.add_image(load_sample(chosen.sample).truth, name="nuclei")
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Analyse")
+    fields = widget.fields
+    fields.cuts.value, fields.codes.value, fields.task.value = (
+        "1, 3, 5, 7, 9",
+        "1, 5, 20",
+        "missing",
+    )
+    fields.restarts.value, fields.steps.value, fields.quality.value = 1, 40, "fast"
+    for kind in ("study", "roles"):
+        fields.kind.value = kind
+        widget.run()
+        if not wait(lambda: not widget.controller.busy, seconds=chosen.timeout):
+            raise SystemExit(f"The {kind} did not end: {widget.panel.status.text()}")
+        viewer.layers["nuclei"].visible = False
+        part = viewer.layers[-1]  # below it, other layers of this analysis are hidden
+        viewer.camera.center = part.data_to_world([0] * (part.ndim - 2) + [31.5, 31.5])
+        viewer.camera.zoom = 8
+        name = "analyse" if kind == "study" else "analyse-roles"
+        for theme in THEMES:
+            camera.shoot(f"{name}-{theme}", theme)
+        part.visible = False
+    viewer.window.remove_dock_widget(widget)
+    viewer.layers.clear()
+
+
 SHOWS = {
     "inpaint": show_inpaint,
     "tasks": show_tasks,
@@ -254,6 +284,7 @@ SHOWS = {
     "priors": show_priors,
     "edit": show_edit,
     "train": show_train,
+    "analyse": show_analyse,
 }
 
 

@@ -81,3 +81,19 @@ def test_an_image_is_edited_from_python(tiny_prior_path, tmp_path, capsys):
     assert read_image(strip).array.shape == (4 * 32, 5 * 32)
     assert module.main(options) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_a_prior_is_analysed(tiny_prior_path, tmp_path, capsys):
+    """Law: a row for each combination, and a label for every pixel of the part."""
+    spec = importlib.util.spec_from_file_location(
+        "analyse_a_prior", SCRIPT.with_name("analyse_a_prior.py")
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    few = ["--cuts", "1", "3", "--codes", "1", "2", "--steps", "2", "-o", str(tmp_path)]
+    assert module.main(["--prior", str(tiny_prior_path), *few]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("PSNR") == 5
+    assert (tmp_path / "study.csv").read_text().count("\n") == 5
+    assert read_image(tmp_path / "roles.tif").array.min() >= 1
+    assert module.main(["--prior", "nobody", *few]) == 1

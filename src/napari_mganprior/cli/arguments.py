@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from napari_mganprior import __version__
+from napari_mganprior.cli.analyse_arguments import add_analyse
 from napari_mganprior.cli.edit_arguments import add_edit
 from napari_mganprior.cli.train_arguments import add_train
 from napari_mganprior.inversion.config import QUALITIES
@@ -35,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="file to write the codes to",
     )
     add_edit(commands, _add_output, _add_engine, _add_zoom)
+    add_analyse(commands, _add_seed_and_device)
     _add_run(commands)
     _add_demo(commands)
     _add_priors(commands)

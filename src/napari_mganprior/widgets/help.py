@@ -30,6 +30,7 @@ TOPICS = (
     "edit",
     "manage-priors",
     "train-a-prior",
+    "analyse",
     "preferences",
 )
 """The headings of docs/using.md that links point at, as GitHub writes them into a URL."""
