@@ -113,7 +113,8 @@ def run_session(
     save_every, measure_every : int
         Images between two checkpoints, and between two measurements.
     saved : callable, optional
-        Called with the state after every checkpoint.
+        Called with the state after every checkpoint, and with the one that a run was taken
+        back to.
     ranks : Ranks, optional
         The processes that train together; this one alone if left out.
 
@@ -152,6 +153,8 @@ def run_session(
             return
         except DivergedError as error:
             state, notice = _roll_back(state, path, error)
+            if saved is not None:  # the state it was told before is no longer the run's
+                saved(state)
 
 
 def _train(
