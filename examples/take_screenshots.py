@@ -9,8 +9,8 @@ at 1366 x 768, in the dark theme, -light.png in the light one, a picture of each
 and of the recipe in both, a picture of each other task's form before and after a run, the same of
 the form Batch after a run over three layers, of the form Priors with a card and with a file to
 import, of the form Edit with two sliders moved, and of the form Train a prior before and in the
-middle of a run, for which it needs images: ``DATA/nuclei/train.npz``. The form Analyse is shown after either
-analysis. ``--only train`` takes one form's.
+middle of a run, for which it needs images: ``DATA/nuclei/train.npz``. The form Analyse is
+shown after either analysis. ``--only train`` takes one form's.
 """
 
 import argparse

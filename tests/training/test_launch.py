@@ -15,6 +15,8 @@ from napari_mganprior.training.session import open_state, run_session
 
 SCRIPT = Path(__file__).with_name("ranked.py")
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture(scope="module")
 def ranked():
@@ -34,7 +36,7 @@ def both(tmp_path_factory) -> Path:
         [*run, SCRIPT, out],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
         env={
             **os.environ,

@@ -132,7 +132,8 @@ def run_session(
     save_every, measure_every : int
         Images between two checkpoints, and between two measurements.
     saved : callable, optional
-        Called with the state after every checkpoint.
+        Called with the state after every checkpoint, and with the one that a run was taken
+        back to.
     opened : callable, optional
         Called with the state before its first step, and with the one the run is taken back to;
         between two steps it may be looked at, and saved with `save_sound_state`.
@@ -176,6 +177,8 @@ def run_session(
             return
         except DivergedError as error:
             state, notice = _roll_back(state, path, error)
+            if saved is not None:  # the state it was told before is no longer the run's
+                saved(state)
 
 
 def _train(
