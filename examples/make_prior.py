@@ -184,8 +184,8 @@ clouds, burnt-in marks. For teaching and display, said to be repaired.""",
   far as the windows overlap.""",
     repeat="""`make prior-satellite`, with `train.zip` and `test.zip` of the tiles in
 `../shared/data/satellite` (or `DATA=...`). It goes on after an interruption. The bundled one was
-planned for 90,000 crops at first, so a repetition is alike, and not the same to the last bit. All 27,000 tiles are
-`EuroSAT_RGB.zip` at https://doi.org/10.5281/zenodo.7711810.""",
+planned for 90,000 crops at first, so a repetition is alike, and not the same to the last bit. All
+27,000 tiles are `EuroSAT_RGB.zip` at https://doi.org/10.5281/zenodo.7711810.""",
     notice=f"""The training pictures, EuroSAT, come under the MIT License:
 
 Copyright (c) 2023 Patrick Helber
