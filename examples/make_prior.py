@@ -153,7 +153,9 @@ repaired, and filling holes so that tools can run on the rest of the picture."""
 * It draws 64x64 px at a time. Larger holes are filled window by window and hold together only as
   far as the windows overlap.""",
     repeat="""`make prior-blood`, with `train.zip` and `test.zip` of the pictures in
-`../shared/data/blood` (or `DATA=...`). It goes on after an interruption. The pictures are at
+`../shared/data/blood` (or `DATA=...`). It goes on after an interruption. The bundled one was
+planned for 90,000 crops at first, so a repetition is alike, and not the same to the last bit. The
+pictures are at
 https://github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset.""",
     notice=f"""The training pictures, Chula RBC-12-Dataset, come under the MIT License:
 
@@ -181,8 +183,9 @@ clouds, burnt-in marks. For teaching and display, said to be repaired.""",
 * It draws 64x64 px at a time. Larger holes are filled window by window and hold together only as
   far as the windows overlap.""",
     repeat="""`make prior-satellite`, with `train.zip` and `test.zip` of the tiles in
-`../shared/data/satellite` (or `DATA=...`). It goes on after an interruption. All 27,000 tiles are
-`EuroSAT_RGB.zip` at https://doi.org/10.5281/zenodo.7711810.""",
+`../shared/data/satellite` (or `DATA=...`). It goes on after an interruption. The bundled one was
+planned for 90,000 crops at first, so a repetition is alike, and not the same to the last bit. All
+27,000 tiles are `EuroSAT_RGB.zip` at https://doi.org/10.5281/zenodo.7711810.""",
     notice=f"""The training pictures, EuroSAT, come under the MIT License:
 
 Copyright (c) 2023 Patrick Helber
@@ -204,14 +207,14 @@ MAKINGS = {
     "blood": Making(
         text=BLOOD,
         config=TrainingConfig(
-            n_images=90_000, image_channels=3, r1_late_after=45_000, augment=False
+            n_images=64_000, image_channels=3, r1_late_after=32_000, augment=False
         ),
         kept=(400, 540),
     ),
     "satellite": Making(
         text=SATELLITE,
         config=TrainingConfig(
-            n_images=90_000, image_channels=3, r1_late_after=45_000, augment=False
+            n_images=110_000, image_channels=3, r1_late_after=32_000, augment=False
         ),
     ),
 }
