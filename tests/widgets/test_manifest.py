@@ -189,7 +189,20 @@ def test_samples_are_a_damaged_picture_and_its_mask(manifest):
         assert set(np.unique(mask)) == {0, 1}
 
 
-@pytest.mark.parametrize("module", ["inpaint", "commands", "preferences", "help", "priors_view"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "inpaint",
+        "denoise",
+        "super_resolve",
+        "colorize",
+        "invert",
+        "commands",
+        "preferences",
+        "help",
+        "priors_view",
+    ],
+)
 def test_neither_manifest_nor_widget_nor_samples_import_torch(module):
     code = (
         f"import sys, napari_mganprior.widgets.{module}\n"

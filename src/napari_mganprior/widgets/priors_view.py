@@ -30,7 +30,7 @@ from napari_mganprior.runs.prior_jobs import (
     import_foreign,
     install_asked,
 )
-from napari_mganprior.widgets.fields import InpaintFields
+from napari_mganprior.widgets.fields import TaskFields
 from napari_mganprior.widgets.help import help_label
 from napari_mganprior.widgets.import_form import FORMATS, ImportForm
 from napari_mganprior.widgets.install_form import InstallForm
@@ -388,5 +388,5 @@ def _dropped(event: QDropEvent) -> list[Path | str]:
 def _offer_everywhere() -> None:
     """Let every open form offer the priors there are now."""
     for widget in QApplication.allWidgets():
-        if isinstance(widget, InpaintFields):
+        if isinstance(widget, TaskFields):
             widget.refresh_priors()
