@@ -6,9 +6,10 @@ Run it where there is a display, or under xvfb::
 
 It opens a sample, opens the form, runs it, and writes widget-before.png, -running.png, -after.png
 at 1366 x 768, in the dark theme, -light.png in the light one, a picture of each page of the form
-and of the recipe in both, the same of the form Batch after a run over three layers, of the form
-Priors with a card and with a file to import, and of the form Train a prior before and in the middle
-of a run, for which it needs images: ``DATA/nuclei/train.npz``. ``--only train`` takes one form's.
+and of the recipe in both, a picture of each other task's form before and after a run, the same of
+the form Batch after a run over three layers, of the form Priors with a card and with a file to
+import, of the form Edit with two sliders moved, and of the form Train a prior before and in the
+middle of a run, for which it needs images: ``DATA/nuclei/train.npz``.
 """
 
 import argparse
@@ -20,7 +21,10 @@ from pathlib import Path
 
 import napari
 import numpy as np
+import skimage.data
 from qtpy.QtWidgets import QApplication
+
+from napari_mganprior.samples import load_sample
 
 SIZE = (1366, 768)
 PLUGIN = "napari-mganprior"
@@ -100,6 +104,50 @@ def show_inpaint(camera: Camera, chosen: argparse.Namespace) -> None:
     viewer.layers.clear()
 
 
+def pictures() -> dict[str, np.ndarray]:
+    """Return what the tasks' pictures show: noisy, small, grey, and clean nuclei."""
+    nuclei = load_sample("nuclei_bubble").truth[:96, :96]
+    noise = np.random.default_rng(0).normal(0, 25, nuclei.shape)
+    tissue = skimage.data.immunohistochemistry()[120:216, 200:296]
+    return {
+        "Denoise": np.clip(nuclei + noise, 0, 255).astype(np.uint8),
+        "Super-resolve": nuclei.reshape(24, 4, 24, 4).mean(axis=(1, 3)).astype(np.uint8),
+        "Colorize": (tissue @ np.array([0.2126, 0.7152, 0.0722])).astype(np.uint8),
+        "Invert": nuclei[:64, :64],
+    }
+
+
+def show_tasks(camera: Camera, chosen: argparse.Namespace) -> None:
+    """Take the pictures of the forms of the other tasks."""
+    viewer = camera.viewer
+    viewer.theme = "dark"
+    told = {"Colorize": {"proposals": 3}, "Super-resolve": {"factor": 4}}
+    for title, image in pictures().items():
+        viewer.add_image(image, name={"Colorize": "tissue"}.get(title, "nuclei"))
+        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, title)
+        widget.fields.restore({"quality": chosen.quality, "options": told.get(title, {})})
+        widget.fields.uncertainty.value = title == "Denoise"
+        viewer.fit_to_view() if hasattr(viewer, "fit_to_view") else viewer.reset_view()
+        name = title.lower()
+        camera.shoot(f"{name}-before")
+        widget.run()
+        wait(lambda: widget.controller.busy, seconds=10.0)  # noqa: B023
+        if not wait(lambda: not widget.controller.busy, seconds=chosen.timeout):  # noqa: B023
+            raise SystemExit(f"{title} did not end within {chosen.timeout:.0f} s.")
+        side_by_side(viewer, image.shape[1])
+        camera.shoot(f"{name}-after")
+        viewer.window.remove_dock_widget(widget)
+        viewer.layers.clear()
+
+
+def side_by_side(viewer: napari.Viewer, width: int) -> None:
+    """Put the image to the left of its result, so that one sees both."""
+    viewer.layers[0].translate = (0, -1.04 * width)
+    for layer in viewer.layers[2:]:
+        layer.visible = False  # what can be switched on is in the list
+    viewer.fit_to_view() if hasattr(viewer, "fit_to_view") else viewer.reset_view()
+
+
 def show_batch(camera: Camera, chosen: argparse.Namespace) -> None:
     """Take the pictures of the form Batch."""
     viewer = camera.viewer
@@ -121,7 +169,7 @@ def show_batch(camera: Camera, chosen: argparse.Namespace) -> None:
     viewer.window.remove_dock_widget(widget)
 
 
-def show_priors(camera: Camera, chosen: argparse.Namespace) -> None:
+def show_priors(camera: Camera, _: argparse.Namespace) -> None:
     """Take the pictures of the form Priors; the file to import is one of nobody's."""
     viewer = camera.viewer
     viewer.layers.clear()
@@ -172,6 +220,42 @@ def show_train(camera: Camera, chosen: argparse.Namespace) -> None:
     viewer.window.remove_dock_widget(widget)
 
 
+def show_edit(camera: Camera, chosen: argparse.Namespace) -> None:
+    """Take the pictures of the form Edit, two sliders moved."""
+    viewer = camera.viewer
+    viewer.layers.clear()
+    part = load_sample(chosen.sample).truth[64:128, 64:128]
+    cells = viewer.add_image(part, name="nuclei")
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Edit")
+    widget.quality.value = chosen.quality
+    widget.found_by.value = "pca"
+    widget.invert()
+
+    def idle() -> bool:
+        return not (widget.controller.busy or widget.latest.busy)
+
+    if not wait(lambda: idle() and widget.rows.directions, seconds=chosen.timeout):
+        raise SystemExit(f"The inversion did not end: {widget.status.text()}")
+    for number, strength in ((0, 3.0), (1, -2.0)):
+        widget.rows.set_strength(number, strength)
+        wait(idle, seconds=chosen.timeout)
+    cells.translate = (0, -72)  # beside the preview, to compare
+    viewer.fit_to_view() if hasattr(viewer, "fit_to_view") else viewer.reset_view()
+    for theme in THEMES:
+        camera.shoot(f"edit-{theme}", theme)
+    viewer.window.remove_dock_widget(widget)
+
+
+SHOWS = {
+    "inpaint": show_inpaint,
+    "tasks": show_tasks,
+    "batch": show_batch,
+    "priors": show_priors,
+    "edit": show_edit,
+    "train": show_train,
+}
+
+
 def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -182,7 +266,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--train-minutes", type=int, default=30, help="of Train a prior")
     parser.add_argument("--distances", type=int, default=4, help="measured before its picture")
-    parser.add_argument("--only", choices=("inpaint", "batch", "priors", "train"))
+    parser.add_argument("--only", choices=SHOWS, help="the pictures of these forms alone")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
@@ -193,13 +277,7 @@ def main() -> None:
         viewer = napari.Viewer()
         viewer.window.resize(*SIZE)
         camera = Camera(viewer, chosen.folder)
-        forms: dict[str, Callable[[Camera, argparse.Namespace], None]] = {
-            "inpaint": show_inpaint,
-            "batch": show_batch,
-            "priors": show_priors,
-            "train": show_train,
-        }
-        for name, show in forms.items():
+        for name, show in SHOWS.items():
             if chosen.only in (None, name):
                 show(camera, chosen)
         viewer.close()

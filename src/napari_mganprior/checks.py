@@ -17,6 +17,7 @@ __all__ = [
     "check_prior",
     "check_zoom",
     "checked_mask",
+    "checked_pick",
     "checked_seed",
 ]
 
@@ -199,6 +200,21 @@ def check_zoom(zoom: float, shape: tuple[int, ...]) -> None:
             f"Got a zoom of {zoom} for an image of {shape[0]}x{shape[1]} pixels; wanted at least "
             f"{_SMALLEST // 2} pixels a side after it. Choose a larger zoom."
         )
+
+
+def checked_pick(pick: str) -> str:
+    """Check which of the restarts' pictures is wanted.
+
+    Raises
+    ------
+    SettingsError
+        If it is neither their mean nor the best of them.
+    """
+    if pick not in ("average", "best"):
+        raise SettingsError(
+            f"Got the pick {pick!r}; wanted 'average' or 'best' of the searches. Choose average."
+        )
+    return pick
 
 
 def checked_seed(seed: int) -> int:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from napari_mganprior.cli import main
-from napari_mganprior.files import read_image, write_image
+from napari_mganprior.files import read_image, read_stack, write_image
 from napari_mganprior.restore.colorization import luma
 
 ENGINE = ("--prior", "tinyrgb", "--quality", "fast", "--quiet")
@@ -29,3 +29,33 @@ def test_colours_are_refused(job, capsys):
     assert not out.exists()
     assert main(["colorize", str(job / "image.png"), "-o", str(out), "--prior", "tiny"]) == 2
     assert "draws grey images" in capsys.readouterr().err
+
+
+def test_proposals_are_the_planes_of_one_file(job, capsys):
+    """Law: proposal k is what seed + k gives by itself; the recipe in the file gives them again."""
+    image = str(job / "image.png")
+    write_image(job / "image.png", read_image(job / "image.png").array[:16, :20])
+    small = [*ENGINE, "--n-steps", "3"]
+    out = str(job / "several.tif")
+    assert main(["colorize", image, "-o", out, "--proposals", "2", "--seed", "4", *small]) == 0
+    assert "2 proposals, coloured with tinyrgb" in capsys.readouterr().out
+    several = read_stack(job / "several.tif").array
+    assert several.shape == (2, 16, 20, 3)
+    for number in range(2):
+        one = str(job / f"{number}.png")
+        assert main(["colorize", image, "-o", one, "--seed", str(4 + number), *small]) == 0
+        np.testing.assert_array_equal(read_image(job / f"{number}.png").array, several[number])
+    capsys.readouterr()
+    assert main(["run", out, image, "-o", str(job / "again.tif"), "--quiet"]) == 0
+    assert "identical to the recorded result" in capsys.readouterr().out
+    np.testing.assert_array_equal(read_stack(job / "again.tif").array, several)
+
+
+def test_proposals_that_cannot_be_are_refused(job, capsys):
+    image = str(job / "image.png")
+    for options, message in (
+        (["--proposals", "0", "-o", str(job / "out.tif")], "Got 0 proposals; wanted 1 to 100"),
+        (["--proposals", "2", "-o", str(job / "out.png")], "for several planes, which PNG cannot"),
+    ):
+        assert main(["colorize", image, *options, *ENGINE]) == 2
+        assert message in capsys.readouterr().err

@@ -118,6 +118,15 @@ def test_stopped_and_resumed_by_two_is_straight_by_two(both, same):
 
 
 @pytest.mark.slow
+def test_both_keep_to_the_first_ones_clock(both):
+    """Law: a time budget comes to the same crops and the same words everywhere."""
+    mine, other = (torch.load(both / f"steps{rank}.pt")["timed"] for rank in (0, 1))
+    assert mine == other
+    assert mine[-1][0] == mine[-1][1]
+    assert any("time budget of 0.03 minutes" in notice for *_, notice in mine)
+
+
+@pytest.mark.slow
 def test_one_goes_on_where_two_stopped(both, source, ranked, tmp_path):
     """A checkpoint of two opens in one process, which draws new random numbers."""
     state = open_state(both / "straight0" / "checkpoint.pt")

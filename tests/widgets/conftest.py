@@ -52,6 +52,9 @@ class HeldTask:
             residual=np.where(self.mask, 0, -1.5).astype(np.float32),
             history=(1.0, 0.5),
             codes=None,
+            estimated=None,
+            average=self.preview(),
+            best=self.preview(),
             recipe={"task": "inpaint", "seed": self.request.seed},
         )
 

@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QWidget
 
-from napari_mganprior.widgets.fields import InpaintFields
+from napari_mganprior.widgets.fields import TaskFields
 
 pytestmark = pytest.mark.gui
 
@@ -26,8 +26,11 @@ CHANGED = {
     "invented": False,
     "uncertainty": True,
     "residual": True,
+    "best": True,
     "preview": True,
     "history": True,
+    "pick": "best",
+    "overrides": {"n_codes": 7, "layer": 0},
 }
 
 
@@ -36,7 +39,7 @@ def fields(model: ViewerModel, qtbot):
     model.add_image(np.ones((9, 8)), name="cells")
     model.add_shapes(name="box", ndim=2)
     model.add_labels(np.ones((9, 8), int), name="holes")
-    form = InpaintFields(lambda: list(model.layers))
+    form = TaskFields(lambda: list(model.layers))
     qtbot.addWidget(form)
     form.refresh_layers()
     return form
@@ -68,6 +71,8 @@ def test_what_is_unknown_or_unusable_is_skipped(fields):
         "region": "a layer that is gone",
         "preview": 1,
         "colour": "red",
+        "pick": "worst",
+        "overrides": [],
     }
     fields.restore(bad)
     assert fields.state() == CHANGED

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.gui
 def shown(monkeypatch):
     """Collect the messages napari would pop up."""
     messages = []
-    monkeypatch.setattr("napari_mganprior.widgets.inpaint.show_error", messages.append)
+    monkeypatch.setattr("napari_mganprior.widgets.form.show_error", messages.append)
     return messages
 
 

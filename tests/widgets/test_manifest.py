@@ -190,7 +190,19 @@ def test_samples_are_a_damaged_picture_and_its_mask(manifest):
 
 
 @pytest.mark.parametrize(
-    "module", ["inpaint", "commands", "preferences", "help", "priors_view", "train"]
+    "module",
+    [
+        "inpaint",
+        "denoise",
+        "super_resolve",
+        "colorize",
+        "invert",
+        "commands",
+        "preferences",
+        "help",
+        "priors_view",
+        "train",
+    ],
 )
 def test_neither_manifest_nor_widget_nor_samples_import_torch(module):
     code = (

@@ -34,7 +34,7 @@ def plugin(make_napari_viewer, monkeypatch):
 @pytest.fixture
 def shown(monkeypatch):
     messages = []
-    monkeypatch.setattr("napari_mganprior.widgets.inpaint.show_error", messages.append)
+    monkeypatch.setattr("napari_mganprior.widgets.form.show_error", messages.append)
     return messages
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.gui
 @pytest.fixture
 def shown(monkeypatch):
     messages = []
-    monkeypatch.setattr("napari_mganprior.widgets.inpaint.show_error", messages.append)
+    monkeypatch.setattr("napari_mganprior.widgets.form.show_error", messages.append)
     return messages
 
 

@@ -4,7 +4,8 @@ Numpy only. Values are in [-1, 1]; everything happens at the prior's scale, in a
 to at least one window.
 """
 
+from napari_mganprior.canvas.base import AVERAGE, BEST
 from napari_mganprior.canvas.holes import Canvas, corrected
 from napari_mganprior.canvas.sheet import Sheet
 
-__all__ = ["Canvas", "Sheet", "corrected"]
+__all__ = ["AVERAGE", "BEST", "Canvas", "Sheet", "corrected"]

@@ -6,7 +6,10 @@ from skimage.transform import resize
 
 from napari_mganprior.tiling import TilePlan, Window
 
-__all__ = ["blend", "resized", "zoomed"]
+__all__ = ["AVERAGE", "BEST", "blend", "resized", "zoomed"]
+
+AVERAGE, BEST = "average", "best"
+"""Of each window the mean over restarts, or the restart that explains best what was measured."""
 
 _MEASURED = 0.99  # share of undamaged area from which a resampled pixel counts as measured
 
@@ -18,6 +21,8 @@ def blend(
     total: NDArray[np.float64],
     spread: NDArray[np.float64],
     weight: NDArray[np.float64],
+    *,
+    chosen: int | None = None,
 ) -> None:
     """Add a window's restorations to weighted sums.
 
@@ -31,10 +36,13 @@ def blend(
         One a restart, (R, size, size, C).
     total, spread, weight : array of float64
         Sums of values (H, W, C), of standard deviations (H, W), and of weights (H, W); changed.
+    chosen : int, optional
+        The restart whose values are taken; their mean if left out.
     """
     here = window.slices
     share = plan.weights
-    total[here] += pictures.mean(axis=0) * share[..., None]
+    values = pictures.mean(axis=0) if chosen is None else pictures[chosen]
+    total[here] += values * share[..., None]
     spread[here] += pictures.std(axis=0).mean(axis=-1) * share
     weight[here] += share
 

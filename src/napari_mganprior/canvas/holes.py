@@ -12,7 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from skimage.restoration import inpaint_biharmonic
 from skimage.transform import resize
 
-from napari_mganprior.canvas.base import blend, resized, zoomed
+from napari_mganprior.canvas.base import AVERAGE, blend, resized, zoomed
 from napari_mganprior.tiling import Window, plan_tiles
 
 __all__ = ["Canvas", "corrected"]
@@ -69,6 +69,7 @@ class Canvas:
         self._wanted = np.pad(wanted, pad)
         self.plan = plan_tiles(self._wanted, size=size)
         self._total = np.zeros_like(self._values, dtype=np.float64)
+        self._best = self._total.copy()
         self._drawn = np.zeros_like(self._values, dtype=np.float64)
         self._spread = np.zeros(self._measured.shape)
         self._weight = np.zeros(self._measured.shape)
@@ -111,7 +112,7 @@ class Canvas:
         depth = distance_transform_edt(~self._measured[here])
         return float(depth[self._wanted[here]].max(initial=0.0))
 
-    def fill(self, window: Window, pictures: NDArray[np.float32]) -> None:
+    def fill(self, window: Window, pictures: NDArray[np.float32], best: int = 0) -> None:
         """Blend a window's restorations in.
 
         Parameters
@@ -120,6 +121,8 @@ class Canvas:
             One of the plan's.
         pictures : array of float32
             One a restart, (R, size, size, C).
+        best : int
+            Number of the restart that explains best what was measured.
         """
         finished = corrected(
             pictures,
@@ -128,21 +131,26 @@ class Canvas:
             reach=self._reach,
         )
         blend(self.plan, window, finished, self._total, self._spread, self._weight)
+        self._best[window.slices] += finished[best] * self.plan.weights[..., None]
         self._drawn[window.slices] += pictures.mean(axis=0) * self.plan.weights[..., None]
 
     def picture(
         self,
         window: Window | None = None,
         pictures: NDArray[np.float32] | None = None,
+        best: int = 0,
         *,
+        which: str = AVERAGE,
         rough: bool = False,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
         """Return the image so far, its uncertainty, and where it is filled in.
 
         Parameters
         ----------
-        window, pictures
+        window, pictures, best
             A window that is not finished, to be shown too.
+        which : {"average", "best"}
+            Of each window the mean over its restarts, or its best restart.
         rough : bool
             Show the unfinished window as it was drawn, without bringing it to its surroundings,
             which takes longer than an evaluation.
@@ -156,7 +164,8 @@ class Canvas:
         array of bool
             Where windows have filled in something, (H, W).
         """
-        total, spread, weight = self._total, self._spread, self._weight
+        total = self._total if which == AVERAGE else self._best
+        spread, weight = self._spread, self._weight
         if window is not None and pictures is not None:
             total, spread, weight = total.copy(), spread.copy(), weight.copy()
             if not rough:
@@ -164,7 +173,8 @@ class Canvas:
                 pictures = corrected(
                     pictures, self._values[here], self._measured[here], reach=self._reach
                 )
-            blend(self.plan, window, pictures, total, spread, weight)
+            chosen = None if which == AVERAGE else best
+            blend(self.plan, window, pictures, total, spread, weight, chosen=chosen)
         share = np.where(weight > 0, weight, 1.0)
         top, left = self._corner
         here = np.s_[top : top + self._scaled_shape[0], left : left + self._scaled_shape[1]]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-from napari_mganprior.canvas.base import blend, resized, zoomed
+from napari_mganprior.canvas.base import AVERAGE, blend, resized, zoomed
 from napari_mganprior.tiling import Window, plan_grid
 
 __all__ = ["Sheet"]
@@ -62,6 +62,7 @@ class Sheet:
         rows, columns = (n * factor for n in self._measured.shape)
         self.plan = plan_grid((rows, columns), size=size, step=factor)
         self._total = np.zeros((rows, columns, drawn[0] if drawn else 1))
+        self._best = self._total.copy()
         self._spread = np.zeros((rows, columns))
         self._weight = np.zeros((rows, columns))
 
@@ -75,35 +76,48 @@ class Sheet:
         here = np.s_[top : top + side, left : left + side]
         return self._values[here].astype(np.float32), self._measured[here].astype(np.float32)
 
-    def fill(self, window: Window, pictures: NDArray[np.float32]) -> None:
-        """Blend a window's drawings in, one a restart, (R, size, size, C)."""
+    def erase(self) -> None:
+        """Forget what was drawn, to draw anew."""
+        for kept in (self._total, self._best, self._spread, self._weight):
+            kept[:] = 0
+
+    def fill(self, window: Window, pictures: NDArray[np.float32], best: int = 0) -> None:
+        """Blend a window's drawings in, one a restart, (R, size, size, C); ``best`` is a number."""
         blend(self.plan, window, pictures, self._total, self._spread, self._weight)
+        self._best[window.slices] += pictures[best] * self.plan.weights[..., None]
 
     def picture(
         self,
         window: Window | None = None,
         pictures: NDArray[np.float32] | None = None,
+        best: int = 0,
+        *,
+        which: str = AVERAGE,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
         """Return what was drawn so far.
 
         Parameters
         ----------
-        window, pictures
+        window, pictures, best
             A window that is not finished, to be shown too.
+        which : {"average", "best"}
+            Of each window the mean over its restarts, or its best restart.
 
         Returns
         -------
         array of float32
-            Mean over restarts, (h * factor, w * factor[, channels]); 0 where nothing was drawn.
+            Drawn values, (h * factor, w * factor[, channels]); 0 where nothing was drawn.
         array of float32
             Standard deviation over restarts, (h * factor, w * factor).
         array of bool
             Where windows were drawn, (h * factor, w * factor).
         """
-        total, spread, weight = self._total, self._spread, self._weight
+        total = self._total if which == AVERAGE else self._best
+        spread, weight = self._spread, self._weight
         if window is not None and pictures is not None:
             total, spread, weight = total.copy(), spread.copy(), weight.copy()
-            blend(self.plan, window, pictures, total, spread, weight)
+            chosen = None if which == AVERAGE else best
+            blend(self.plan, window, pictures, total, spread, weight, chosen=chosen)
         top, left = self._corner
         here = np.s_[top : top + self._scaled_shape[0], left : left + self._scaled_shape[1]]
         share = np.where(weight > 0, weight, 1.0)[here]

@@ -30,7 +30,8 @@ def run(args: argparse.Namespace) -> None:
     if len(paths) == 1 and args.output.suffix and not args.output.is_dir():
         _restore(paths[0], args.output, recipe, args)
         return
-    outputs = outputs_for(paths, args.output, planes="planes" in recipe, overwrite=args.overwrite)
+    stacked = "planes" in recipe or "proposals" in recipe
+    outputs = outputs_for(paths, args.output, planes=stacked, overwrite=args.overwrite)
     summary, rows = args.output / SUMMARY, []
     for path, output in zip(paths, outputs, strict=True):
         try:
@@ -54,7 +55,8 @@ def _restore(
     laid = lay_out(path, recipe, args.mask)
     # a format that cannot hold the pixels is found before an hour's work
     shown = laid.file.array if laid.colours_apart else laid.image
-    check_output(output, shown, overwrite=args.overwrite, planes=laid.planes)
+    stacked = laid.planes or "proposals" in recipe
+    check_output(output, shown, overwrite=args.overwrite, planes=stacked)
     check_not_input(output, path)
 
     import torch

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_mganprior.damage import DamageConfig
 from napari_mganprior.errors import ImageError, StorageError
-from napari_mganprior.files import check_not_input, check_output
+from napari_mganprior.files import check_not_input, check_output, read_image, read_mask
 from napari_mganprior.priors import find_prior
 from napari_mganprior.runs.batch import Laid, lay_out, write_result
 from napari_mganprior.runs.tasks import TaskSpec, find_task, overrides_in
@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> None:
     """Do a task; all that can be refused is refused before torch is loaded."""
     spec = find_task(args.task)
     options = {option.name: getattr(args, option.name) for option in spec.options}
-    laid = lay_out(args.image, _asked(args), getattr(args, "mask", None))
+    laid = _laid(args)
     _check_colours(args, spec, laid)
     stacked = laid.planes or options.get("proposals", 1) > 1
     check_output(args.output, _result_like(spec, laid), overwrite=args.overwrite, planes=stacked)
@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         device=args.device,
         zoom=getattr(args, "zoom", 1.0),
+        pick=args.pick,
     )
     restoration = finished(task, args)
     write_result(args.output, laid, restoration)
@@ -58,12 +59,15 @@ def run(args: argparse.Namespace) -> None:
     print(f"{args.output}: {_REPORTS[spec.name](restoration, by, took)}")
 
 
-def _asked(args: argparse.Namespace) -> dict[str, Any]:
-    """Say what is to be laid out, as a recipe would."""
+def _laid(args: argparse.Namespace) -> Laid:
+    """Read the image and its mask."""
+    mask = getattr(args, "mask", None)
     if args.planes == "one":
-        return {}
+        image = read_image(args.image)
+        return Laid(image, image.array, None if mask is None else read_mask(mask))
     # only colours that are told apart need to be known beforehand
-    return {"planes": {}, "image": {"dimensions": [3] if args.planes == "channels" else []}}
+    colours = [3] if args.planes == "channels" else []
+    return lay_out(args.image, {"planes": {}, "image": {"dimensions": colours}}, mask)
 
 
 def _check_colours(args: argparse.Namespace, spec: TaskSpec, laid: Laid) -> None:

@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from napari_mganprior.arrays import ValueMap, choose_device, correlation_length, seeded
+from napari_mganprior.canvas import AVERAGE, BEST
 from napari_mganprior.checks import (
     check_cut,
     check_data_term,
     check_image,
     check_prior,
     check_zoom,
+    checked_pick,
     checked_seed,
 )
 from napari_mganprior.damage import DamageConfig
@@ -45,11 +47,16 @@ class Surface(Protocol):
     def in_order(self) -> Iterator[Window]:
         """Yield the windows in the order they are to be searched in."""
 
-    def fill(self, window: Window, pictures: NDArray[np.float32]) -> None:
-        """Take a window's drawings, one a restart, (R, size, size, C)."""
+    def fill(self, window: Window, pictures: NDArray[np.float32], best: int = 0) -> None:
+        """Take a window's drawings, one a restart, (R, size, size, C), and which is best."""
 
     def picture(
-        self, window: Window | None = None, pictures: NDArray[np.float32] | None = None
+        self,
+        window: Window | None = None,
+        pictures: NDArray[np.float32] | None = None,
+        best: int = 0,
+        *,
+        which: str = AVERAGE,
     ) -> Picture:
         """Return values, uncertainty and where something was drawn; an unfinished window too."""
 
@@ -70,7 +77,7 @@ class WindowTask(ABC):
         Pixels that were not measured, (H, W).
     prior : LoadedPrior
         What draws.
-    quality, config, overrides, seed, device, zoom, precision, start
+    quality, config, overrides, seed, device, zoom, precision, start, pick
         As for `Inpainting`.
     extent : DamageConfig
         What became of the mask.
@@ -96,6 +103,7 @@ class WindowTask(ABC):
         zoom: float | None,
         precision: str | None,
         start: Restoration | None,
+        pick: str,
         extent: DamageConfig,
     ) -> None:
         self._image, self._marked, self._mask = image, marked, damage
@@ -116,7 +124,7 @@ class WindowTask(ABC):
         check_zoom(self.zoom, image.shape)
         self._values = self._value_map()
         self._sha256, self._mask_sha256 = sha256_of(image), sha256_of(marked)
-        self._start = start
+        self._start, self._pick = start, checked_pick(pick)
         self._begin()
         self.n_windows = len(self._surface.plan.windows)
 
@@ -169,7 +177,7 @@ class WindowTask(ABC):
         The window under way is shown as it was drawn, so that a preview costs little.
         """
         picture, _, drawn = self._rough_picture()
-        return self._composed(picture, drawn)
+        return self._composed(picture, drawn, self._before(self._pick))
 
     def result(self) -> Restoration:
         """Return the best restoration so far; complete after the last step.
@@ -187,7 +195,11 @@ class WindowTask(ABC):
             )
         picture, spread, drawn = self._surface.picture(*self._unfinished())
         unit = (self._values.high - self._values.low) / 2  # user's units for one of ours
-        image = self._composed(picture, drawn)
+        average = best = self._composed(picture, drawn, self._before(AVERAGE))
+        if self._config.n_restarts > 1:
+            picture, *_ = self._surface.picture(*self._unfinished(), which=BEST)
+            best = self._composed(picture, drawn, self._before(BEST))
+        image = average if self._pick == AVERAGE else best
         changed, invented = self._changed(drawn)
         deviation = np.where(drawn, spread * unit, 0.0)
         earlier = self._earlier()
@@ -204,6 +216,9 @@ class WindowTask(ABC):
             history=tuple(self._history),
             recipe={**self._recipe(image), **self._noted()},
             residual=self._residual(),
+            estimated=changed & ~invented,
+            average=average,
+            best=best,
             codes=self._with_earlier(codes.values()),
         )
 
@@ -216,8 +231,10 @@ class WindowTask(ABC):
         """Search the codes of one window."""
 
     @abstractmethod
-    def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
-        """Bring what was drawn to the user's values, and the rest to what it was."""
+    def _composed(
+        self, picture: NDArray[np.float32], drawn: NDArray[np.bool_], before: Restoration | None
+    ) -> NDArray[Any]:
+        """Bring what was drawn to the user's values, and the rest to what it was before."""
 
     @abstractmethod
     def _changed(self, drawn: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -247,7 +264,15 @@ class WindowTask(ABC):
         )
 
     def _rough_picture(self) -> Picture:
-        return self._surface.picture(*self._unfinished())
+        return self._surface.picture(*self._unfinished(), which=self._pick)
+
+    def _before(self, which: str) -> Restoration | None:
+        """Return the earlier restoration, its image being the average or the best."""
+        earlier = self._earlier()
+        if earlier is None:
+            return None
+        image = earlier.average if which == AVERAGE else earlier.best
+        return earlier if image is None else replace(earlier, image=image)
 
     def _noted(self) -> dict[str, Any]:
         """Return what the recipe says of this task alone."""
@@ -283,16 +308,16 @@ class WindowTask(ABC):
                 )
             if self._current is not None:
                 self._codes[window] = codes_of(window, self._current[1], self._settings(window))
-                self._surface.fill(window, pictures(self._current[1].image))
+                self._surface.fill(window, *_drawings(self._current[1]))
                 self._current = None
         self._complete = True
 
-    def _unfinished(self) -> tuple[()] | tuple[Window, NDArray[np.float32]]:
-        """Return the window under way and its drawings, where there is one."""
+    def _unfinished(self) -> tuple[()] | tuple[Window, NDArray[np.float32], int]:
+        """Return the window under way, its drawings and the best of them, where there is one."""
         if self._current is None:
             return ()
         window, step = self._current
-        return window, pictures(step.image)
+        return window, *_drawings(step)
 
     def _earlier(self) -> Restoration | None:
         """Return what the run goes on from, if that is a restoration of the same image."""
@@ -343,6 +368,8 @@ class WindowTask(ABC):
             seconds=self._seconds,
             result=result,
         )
+        if self._pick != AVERAGE:
+            recipe["pick"] = self._pick
         if self._overrides:
             recipe["overrides"] = self._overrides
         earlier = self._earlier()
@@ -372,6 +399,11 @@ def to_pixels(values: NDArray[np.floating], dtype: np.dtype[Any]) -> NDArray[Any
         high = float(np.nextafter(high, 0.0))
     whole: NDArray[Any] = np.clip(np.rint(values), low, high).astype(dtype)
     return whole
+
+
+def _drawings(step: Step) -> tuple[NDArray[np.float32], int]:
+    """Return the drawings of a step, one a restart, and the number of the best."""
+    return pictures(step.image), int(step.error[0].argmin())
 
 
 def _estimated_zoom(image: NDArray[Any], damage: NDArray[np.bool_], prior: LoadedPrior) -> float:

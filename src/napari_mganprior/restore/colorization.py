@@ -35,7 +35,7 @@ class Colorization(WindowTask):
         (H, W), at least 16x16 pixels, any integer or float type, any range.
     prior : LoadedPrior
         From `load_prior`, of RGB images.
-    quality, config, overrides, seed, device, zoom, precision, start
+    quality, config, overrides, seed, device, zoom, precision, start, pick
         As for `Inpainting`.
 
     Raises
@@ -68,6 +68,7 @@ class Colorization(WindowTask):
         zoom: float | None = 1.0,
         precision: str | None = None,
         start: Restoration | None = None,
+        pick: str = "average",
     ) -> None:
         picture = np.array(image, copy=True)
         if picture.ndim == 3 and picture.shape[2] in (3, 4):
@@ -79,7 +80,7 @@ class Colorization(WindowTask):
         super().__init__(
             picture, nothing, nothing, prior, quality=quality, config=config,
             overrides=overrides, seed=seed, device=device, zoom=zoom, precision=precision,
-            start=start, extent=DamageConfig(),
+            start=start, pick=pick, extent=DamageConfig(),
         )  # fmt: skip
 
     @classmethod
@@ -120,7 +121,9 @@ class Colorization(WindowTask):
             start=self._known_codes(),
         )
 
-    def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
+    def _composed(
+        self, picture: NDArray[np.float32], drawn: NDArray[np.bool_], before: Restoration | None
+    ) -> NDArray[Any]:
         grey = self._image.astype(np.float64)[..., None]
         colours = self._values.decode(picture)
         chroma = colours - luma(colours)[..., None]
@@ -130,8 +133,7 @@ class Colorization(WindowTask):
             room = np.where(chroma > 0, (high - grey) / chroma, (low - grey) / chroma)
         share = np.clip(np.where(chroma == 0, 1.0, room).min(axis=-1, keepdims=True), 0.0, 1.0)
         values = grey + share * chroma
-        earlier = self._earlier()
-        rest = np.repeat(self._image[..., None], 3, axis=-1) if earlier is None else earlier.image
+        rest = np.repeat(self._image[..., None], 3, axis=-1) if before is None else before.image
         shown: NDArray[Any] = np.where(drawn[..., None], to_pixels(values, self._image.dtype), rest)
         return shown
 

@@ -49,7 +49,7 @@ class Denoising(WindowTask):
         (H, W); pixels that are not 0 are bad (dead, hot), and are invented.
     find_bad : bool
         Add to the mask what `find_bad_pixels` finds.
-    quality, config, overrides, seed, device, zoom, precision, start
+    quality, config, overrides, seed, device, zoom, precision, start, pick
         As for `Inpainting`; a quality takes twice the evaluations here.
 
     Attributes
@@ -90,6 +90,7 @@ class Denoising(WindowTask):
         zoom: float | None = 1.0,
         precision: str | None = None,
         start: Restoration | None = None,
+        pick: str = "average",
     ) -> None:
         picture = np.array(image, copy=True)
         if mask is None:
@@ -104,13 +105,14 @@ class Denoising(WindowTask):
         super().__init__(
             picture, marked, bad, prior, quality=quality, config=config,
             overrides=overrides, seed=seed, device=device, zoom=zoom, precision=precision,
-            start=start, extent=DamageConfig(),
+            start=start, pick=pick, extent=DamageConfig(),
         )  # fmt: skip
 
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
         config = preset(quality, prior.generator.cuts)
         # what is known of the noise says when to stop: no pixels need be held out for that
-        return replace(config, n_steps=2 * config.n_steps, held_out=0.0)
+        term = "poisson-gaussian" if self._noise_grows else "mse"
+        return replace(config, n_steps=2 * config.n_steps, held_out=0.0, data_term=term)
 
     def _value_map(self) -> ValueMap:
         self.noise = self._given.measured(self._image, self._mask)
@@ -201,11 +203,12 @@ class Denoising(WindowTask):
         share = self._share**2
         return float(middle - at) * share, float(middle) * share, float(least) * share
 
-    def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
+    def _composed(
+        self, picture: NDArray[np.float32], drawn: NDArray[np.bool_], before: Restoration | None
+    ) -> NDArray[Any]:
         measured = self._image[~self._mask]
         values = np.clip(self._values.decode(picture), float(measured.min()), float(measured.max()))
-        earlier = self._earlier()
-        restored = (self._image if earlier is None else earlier.image).copy()
+        restored = (self._image if before is None else before.image).copy()
         restored[drawn] = to_pixels(values[drawn], self._image.dtype)
         return restored
 

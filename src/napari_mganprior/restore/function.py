@@ -26,6 +26,7 @@ def inpaint(
     device: str = "auto",
     zoom: float | None = 1.0,
     damage: DamageConfig | None = None,
+    pick: str = "average",
 ) -> "ImageData":
     """Fill the damaged pixels of an image with what a prior knows.
 
@@ -52,6 +53,8 @@ def inpaint(
         Enlargement before restoring, 0.125 .. 8; None estimates it.
     damage : DamageConfig, optional
         How far the mask is grown and feathered, and which region is restored.
+    pick : {"average", "best"}
+        The mean over the searches, or of each window the one that explains best what was measured.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def inpaint(
     """
     return _done(
         "inpaint", image, prior, mask=mask, damage=damage, quality=quality, seed=seed,
-        device=device, zoom=zoom, method=method,
+        device=device, zoom=zoom, method=method, pick=pick,
     )  # fmt: skip
 
 
@@ -80,6 +83,7 @@ def colorize(
     seed: int = 0,
     device: str = "auto",
     zoom: float | None = 1.0,
+    pick: str = "average",
 ) -> "ImageData":
     """Give a grey image colours that a prior knows.
 
@@ -93,7 +97,7 @@ def colorize(
         Name of an installed prior of RGB images, or a file.
     proposals : int
         How many results to choose from, 1 .. 100, of this seed and those after it.
-    method, quality, seed, device, zoom
+    method, quality, seed, device, zoom, pick
         As for `inpaint`.
 
     Returns
@@ -110,7 +114,7 @@ def colorize(
     options = {"proposals": proposals}
     return _done(
         "colorize", image, prior, options=options, quality=quality, seed=seed, device=device,
-        zoom=zoom, method=method,
+        zoom=zoom, method=method, pick=pick,
     )  # fmt: skip
 
 
@@ -130,6 +134,7 @@ def denoise(
     seed: int = 0,
     device: str = "auto",
     zoom: float | None = 1.0,
+    pick: str = "average",
 ) -> "ImageData":
     """Draw a noisy image anew from what a prior knows.
 
@@ -149,7 +154,7 @@ def denoise(
         (H, W); pixels that are not 0 are bad, and are filled.
     find_bad : bool
         Find further bad pixels, see `find_bad_pixels`.
-    method, quality, seed, device, zoom
+    method, quality, seed, device, zoom, pick
         As for `inpaint`.
 
     Returns
@@ -168,7 +173,7 @@ def denoise(
     }  # fmt: skip
     return _done(
         "denoise", image, prior, mask=mask, options=options, quality=quality, seed=seed,
-        device=device, zoom=zoom, method=method,
+        device=device, zoom=zoom, method=method, pick=pick,
     )  # fmt: skip
 
 
@@ -181,6 +186,7 @@ def invert(
     seed: int = 0,
     device: str = "auto",
     zoom: float | None = 1.0,
+    pick: str = "average",
 ) -> "ImageData":
     """Draw an image anew as well as a prior can.
 
@@ -190,7 +196,7 @@ def invert(
         (H, W) or (H, W, 3), at least 16x16 pixels, any integer or float type, any range.
     prior : str or Path
         Name of an installed prior, or a file.
-    method, quality, seed, device, zoom
+    method, quality, seed, device, zoom, pick
         As for `inpaint`.
 
     Returns
@@ -204,8 +210,9 @@ def invert(
         If an input cannot be used or the computation fails.
     """
     return _done(
-        "invert", image, prior, method=method, quality=quality, seed=seed, device=device, zoom=zoom
-    )
+        "invert", image, prior, method=method, quality=quality, seed=seed, device=device,
+        zoom=zoom, pick=pick,
+    )  # fmt: skip
 
 
 def super_resolve(
@@ -219,6 +226,7 @@ def super_resolve(
     quality: str = "balanced",
     seed: int = 0,
     device: str = "auto",
+    pick: str = "average",
 ) -> "ImageData":
     """Draw an image of more pixels whose reduction is the image that was measured.
 
@@ -237,7 +245,7 @@ def super_resolve(
         program, or a microscope's blur and camera pixels.
     sigma : float
         Standard deviation of that blur in pixels of the result, above 0 .. 64.
-    method, quality, seed, device
+    method, quality, seed, device, pick
         As for `inpaint`.
 
     Returns
@@ -253,15 +261,9 @@ def super_resolve(
     """
     options = {"factor": factor, "kernel": kernel, "sigma": sigma}
     return _done(
-        "super_resolve",
-        image,
-        prior,
-        options=options,
-        method=method,
-        quality=quality,
-        seed=seed,
-        device=device,
-    )
+        "super_resolve", image, prior, options=options, quality=quality, seed=seed, device=device,
+        method=method, pick=pick,
+    )  # fmt: skip
 
 
 def _done(

@@ -59,6 +59,9 @@ class Inpainting(WindowTask):
     start : Restoration, optional
         A restoration to begin at: its codes are tried as starts where they belong to a window in
         the same place. Where it is of the same image, its pixels stay until a window is better.
+    pick : {"average", "best"}
+        What the result's image is: the mean over the restarts, or of each window the restart
+        that explains best what was measured. Both are in the `Restoration`.
 
     Raises
     ------
@@ -92,6 +95,7 @@ class Inpainting(WindowTask):
         precision: str | None = None,
         damage: DamageConfig | None = None,
         start: Restoration | None = None,
+        pick: str = "average",
     ) -> None:
         picture = np.array(image, copy=True)
         marked = checked_mask(mask, picture)
@@ -101,7 +105,7 @@ class Inpainting(WindowTask):
         super().__init__(
             picture, marked, missing, prior, quality=quality, config=config,
             overrides=overrides, seed=seed, device=device, zoom=zoom, precision=precision,
-            start=start, extent=extent,
+            start=start, pick=pick, extent=extent,
         )  # fmt: skip
         # once: previews are composed several times a second
         measured = self._image[~self._mask]
@@ -137,16 +141,18 @@ class Inpainting(WindowTask):
         )
 
     def _rough_picture(self) -> Picture:
-        return self._surface.picture(*self._unfinished(), rough=True)
+        return self._surface.picture(*self._unfinished(), which=self._pick, rough=True)
 
     def _residual(self) -> NDArray[np.float32]:
-        drawn, covered = self._surface.drawing(*self._unfinished())
+        drawn, covered = self._surface.drawing(*self._unfinished()[:2])
         seen = covered & ~self._mask
         seen = seen if self._image.ndim == 2 else seen[..., None]
         measured = np.where(seen, self._image, 0.0)
         return np.where(seen, self._values.decode(drawn) - measured, 0.0).astype(np.float32)
 
-    def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
+    def _composed(
+        self, picture: NDArray[np.float32], drawn: NDArray[np.bool_], before: Restoration | None
+    ) -> NDArray[Any]:
         values = np.clip(self._values.decode(picture), *self._limits)
         share = self._share
         if share is not None:
@@ -156,10 +162,9 @@ class Inpainting(WindowTask):
             original = np.where(usable, self._image, 0.0)
             values = np.where(usable, share * values + (1 - share) * original, values)
         restored = self._image.copy()
-        earlier = self._earlier()
-        if earlier is not None:
-            kept = earlier.invented & self._wanted
-            restored[kept] = earlier.image[kept]
+        if before is not None:
+            kept = before.invented & self._wanted
+            restored[kept] = before.image[kept]
         filled = self._wanted & drawn
         restored[filled] = to_pixels(values[filled], self._image.dtype)
         return restored

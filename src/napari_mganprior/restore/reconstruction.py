@@ -39,7 +39,7 @@ class Reconstruction(WindowTask):
         From `load_prior`.
     codes : sequence of WindowCodes
         Codes to begin at, from an earlier restoration or `load_codes`; those that fit are used.
-    quality, config, overrides, seed, device, zoom, precision, start
+    quality, config, overrides, seed, device, zoom, precision, start, pick
         As for `Inpainting`; a quality takes 20 codes and twice the evaluations here.
 
     Raises
@@ -74,6 +74,7 @@ class Reconstruction(WindowTask):
         zoom: float | None = 1.0,
         precision: str | None = None,
         start: Restoration | None = None,
+        pick: str = "average",
     ) -> None:
         picture = np.array(image, copy=True)
         wrong = [c.z.shape[2] for c in codes if c.z.shape[2] != prior.generator.code_dim]
@@ -88,7 +89,7 @@ class Reconstruction(WindowTask):
         super().__init__(
             picture, nothing, nothing, prior, quality=quality, config=config,
             overrides=overrides, seed=seed, device=device, zoom=zoom, precision=precision,
-            start=start, extent=DamageConfig(),
+            start=start, pick=pick, extent=DamageConfig(),
         )  # fmt: skip
 
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
@@ -122,13 +123,14 @@ class Reconstruction(WindowTask):
             start=self._known_codes(),
         )
 
-    def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
+    def _composed(
+        self, picture: NDArray[np.float32], drawn: NDArray[np.bool_], before: Restoration | None
+    ) -> NDArray[Any]:
         low, high = float(self._image.min()), float(self._image.max())
         values = np.clip(self._values.decode(picture), low, high)
         if self._image.dtype.kind in "iu":
             values = np.rint(values)
-        earlier = self._earlier()
-        shown = (self._image if earlier is None else earlier.image).copy()
+        shown = (self._image if before is None else before.image).copy()
         shown[drawn] = values[drawn].astype(self._image.dtype)
         return shown
 

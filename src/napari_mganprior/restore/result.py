@@ -106,6 +106,12 @@ class Restoration:
         sees.
     codes : tuple of WindowCodes
         What was found, for a search that begins here.
+    estimated : array of bool or None
+        Pixels that were measured, and that the prior drew anew nevertheless, shape of `invented`:
+        all of them in tasks other than inpainting.
+    average, best : array or None
+        Of `image`'s shape and dtype: of each window the mean over its restarts, or the restart
+        that explains best what was measured. `image` is one of them.
     """
 
     image: NDArray[Any]
@@ -115,6 +121,9 @@ class Restoration:
     recipe: dict[str, Any] = field(default_factory=dict)
     residual: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     codes: tuple[WindowCodes, ...] = ()
+    estimated: NDArray[np.bool_] | None = None
+    average: NDArray[Any] | None = None
+    best: NDArray[Any] | None = None
 
     def of_plane(self, plane: int, sha256: str) -> "Restoration":
         """Cut one plane out of a series, as a start for that plane.
@@ -133,6 +142,9 @@ class Restoration:
             history=(),
             recipe={"image": {"sha256": sha256}, "sessions": []},
             residual=self.residual[plane],
+            estimated=None if self.estimated is None else self.estimated[plane],
+            average=None if self.average is None else self.average[plane],
+            best=None if self.best is None else self.best[plane],
             codes=tuple(replace(c, plane=0) for c in self.codes if c.plane == plane),
         )
 

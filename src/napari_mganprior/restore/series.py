@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_mganprior.canvas import AVERAGE, BEST
+from napari_mganprior.checks import checked_pick
 from napari_mganprior.damage import DamageConfig, grown, in_region, pack_mask
 from napari_mganprior.errors import ComputeError, ImageError, MaskError
 from napari_mganprior.generators.checkpoint import LoadedPrior
@@ -54,6 +56,8 @@ class Series:
         As for `Inpainting`. A zoom of None is estimated in the first plane that is restored.
     start : Restoration, optional
         A restoration of the same planes to go on from.
+    pick : {"average", "best"}
+        As for `Inpainting`.
 
     Raises
     ------
@@ -82,6 +86,7 @@ class Series:
         precision: str | None = None,
         damage: DamageConfig | None = None,
         start: Restoration | None = None,
+        pick: str = "average",
     ) -> None:
         self._images = images
         if len(images.shape) not in (3, 4):
@@ -99,7 +104,7 @@ class Series:
         self._damage = DamageConfig() if damage is None else damage
         self._engine: dict[str, Any] = {
             "quality": quality, "config": config, "overrides": overrides, "device": device,
-            "precision": precision, "damage": self._damage,
+            "precision": precision, "damage": self._damage, "pick": pick,
         }  # fmt: skip
         self._touched = [p for p in range(len(self._masks)) if self._has_damage(p)]
         if not self._touched:
@@ -108,7 +113,7 @@ class Series:
                 "the region over it."
             )
         self._run: WindowTask | None = None
-        self._start = start
+        self._start, self._pick = start, checked_pick(pick)
         self._reset()
         # the first plane that can be restored shows at once whether prior, settings and device do
         self._first = self._open_first()
@@ -191,8 +196,15 @@ class Series:
             history=tuple(self._history),
             recipe=self._recipe(),
             residual=hand_out(self._residual),
+            estimated=hand_out(self._estimated),
+            average=hand_out(self._pictures[AVERAGE]),
+            best=hand_out(self._pictures[BEST]),
             codes=tuple(c for plane in sorted(self._codes) for c in self._codes[plane]),
         )
+
+    @property
+    def _output(self) -> NDArray[Any]:
+        return self._pictures[self._pick]
 
     def _reset(self) -> None:
         shape = tuple(self._images.shape)
@@ -203,10 +215,12 @@ class Series:
             hashed.update(np.ascontiguousarray(image).tobytes())
             drawn = untouched(image, self._told)
             if plane == 0:
-                self._output = np.zeros((shape[0], *drawn.shape), self._images.dtype)
-            self._output[plane] = drawn
+                average = np.zeros((shape[0], *drawn.shape), self._images.dtype)
+            average[plane] = drawn
+        self._pictures = {AVERAGE: average, BEST: average.copy()}
         self._sha256 = hashed.hexdigest()
         self._invented = np.zeros(self._output.shape[:3], bool)
+        self._estimated = self._invented.copy()
         self._uncertainty = np.zeros(self._output.shape[:3], np.float32)
         self._residual = np.zeros(shape, np.float32)
         self._history: list[float] = []
@@ -236,8 +250,11 @@ class Series:
         ):
             self._start = None
             return
-        self._output = start.image.copy()
+        for which, image in ((AVERAGE, start.average), (BEST, start.best)):
+            self._pictures[which] = (start.image if image is None else image).copy()
         self._invented = start.invented.copy()
+        if start.estimated is not None:
+            self._estimated = start.estimated.copy()
         self._uncertainty = start.uncertainty.copy()
         self._residual = start.residual.copy()
         self._restored = {c.plane for c in start.codes}
@@ -327,8 +344,11 @@ class Series:
         return self._seed
 
     def _keep(self, plane: int, restoration: Restoration) -> None:
-        self._output[plane] = restoration.image
+        for which, image in ((AVERAGE, restoration.average), (BEST, restoration.best)):
+            self._pictures[which][plane] = restoration.image if image is None else image
         self._invented[plane] = restoration.invented
+        if restoration.estimated is not None:
+            self._estimated[plane] = restoration.estimated
         self._uncertainty[plane] = restoration.uncertainty
         self._residual[plane] = restoration.residual
         self._codes[plane] = tuple(replace(c, plane=plane) for c in restoration.codes)

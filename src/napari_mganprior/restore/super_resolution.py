@@ -13,21 +13,19 @@ from skimage.transform import resize
 
 from napari_mganprior.canvas import Sheet
 from napari_mganprior.damage import DamageConfig
-from napari_mganprior.errors import ImageError, SettingsError
+from napari_mganprior.errors import ImageError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig, preset
 from napari_mganprior.inversion.loop import Step
 from napari_mganprior.operators.super_resolution import SuperResolution as Reduction
 from napari_mganprior.restore.base import WindowTask, to_pixels
+from napari_mganprior.restore.growth import check_factor, check_size
 from napari_mganprior.restore.result import Restoration
 from napari_mganprior.restore.search import search_measurement
 from napari_mganprior.tiling import Window
 
-__all__ = ["FACTORS", "SuperResolution", "reduced"]
+__all__ = ["SuperResolution", "reduced"]
 
-FACTORS = (2, 4, 8, 16)
-_MOST_PIXELS = 1 << 26
-_BYTES = (24, 60)  # a pixel of the result takes at the most, and each of its values besides
 _FOLLOWED = 4  # factor up to which the deeper cut measured better (make bench-tasks)
 _SMOOTH_ROUNDS = 10
 _EXACT_ROUNDS = 20
@@ -54,7 +52,7 @@ class SuperResolution(WindowTask):
         `operators.SuperResolution`.
     sigma : float
         Of the Gaussian, in pixels of the result.
-    quality, config, overrides, seed, device, precision, start
+    quality, config, overrides, seed, device, precision, start, pick
         As for `Inpainting`; a quality takes twice the evaluations here.
 
     Raises
@@ -89,27 +87,18 @@ class SuperResolution(WindowTask):
         device: str = "auto",
         precision: str | None = None,
         start: Restoration | None = None,
+        pick: str = "average",
     ) -> None:
         picture = np.array(image, copy=True)
-        if factor not in FACTORS:
-            raise SettingsError(
-                f"Got a factor of {factor}; wanted one of {', '.join(map(str, FACTORS))}. Choose 4."
-            )
+        check_factor(factor, prior.generator.resolution, prior.card.name)
         self._reduction = Reduction(factor, kernel=kernel, sigma=sigma)
         self.factor, self._kernel, self._sigma = int(factor), kernel, float(sigma)
         check_size(picture.shape, self.factor)
-        resolution = prior.generator.resolution
-        if resolution % factor or resolution < 2 * factor:
-            raise SettingsError(
-                f"Got a factor of {factor} for the prior {prior.card.name!r}, which draws "
-                f"{resolution}x{resolution} pixels; wanted at least two measured pixels along a "
-                "drawing's side. Choose a smaller factor, or another prior."
-            )
         nothing = np.zeros(picture.shape[:2], bool)
         super().__init__(
             picture, nothing, nothing, prior, quality=quality, config=config,
             overrides=overrides, seed=seed, device=device, zoom=1.0, precision=precision,
-            start=start, extent=DamageConfig(),
+            start=start, pick=pick, extent=DamageConfig(),
         )  # fmt: skip
 
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
@@ -158,18 +147,20 @@ class SuperResolution(WindowTask):
         It agrees with the input less well than the result does, so that it costs little.
         """
         picture, _, drawn = self._rough_picture()
-        return self._agreeing(self._filled(picture, drawn), smooth=0, exact=1)
+        rough = self._filled(picture, drawn, self._before(self._pick))
+        return self._agreeing(rough, smooth=0, exact=1)
 
-    def _composed(self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]) -> NDArray[Any]:
-        return self._agreeing(self._filled(picture, drawn))
+    def _composed(
+        self, picture: NDArray[np.float32], drawn: NDArray[np.bool_], before: Restoration | None
+    ) -> NDArray[Any]:
+        return self._agreeing(self._filled(picture, drawn, before))
 
     def _filled(
-        self, picture: NDArray[np.float32], drawn: NDArray[np.bool_]
+        self, picture: NDArray[np.float32], drawn: NDArray[np.bool_], before: Restoration | None
     ) -> NDArray[np.float64]:
-        earlier = self._earlier()
         there = drawn if self._image.ndim == 2 else drawn[..., None]
-        if earlier is not None:
-            rest = earlier.image.astype(np.float64)
+        if before is not None:
+            rest = before.image.astype(np.float64)
         else:
             rest = _enlarged(self._image.astype(np.float64), self._result_shape())
         return np.where(there, self._values.decode(picture), rest)
@@ -269,27 +260,6 @@ def reduced(
     return np.asarray(
         values.reshape(rows, factor, columns, factor, *colours).mean(axis=(1, 3)), np.float64
     )
-
-
-def check_size(shape: tuple[int, ...], factor: int) -> None:
-    """Refuse an enlargement that could not be kept in memory.
-
-    Raises
-    ------
-    SettingsError
-        If the result would have more than 67 million pixels.
-    """
-    if len(shape) < 2:
-        return  # no image at all, which is said elsewhere
-    height, width = shape[0] * factor, shape[1] * factor
-    if height * width > _MOST_PIXELS:
-        values = shape[2] if len(shape) > 2 else 1
-        gigabytes = height * width * (_BYTES[0] + _BYTES[1] * values) / 2**30
-        raise SettingsError(
-            f"Got a factor of {factor} for an image of {shape[0]}x{shape[1]} pixels: the result "
-            f"would have {height}x{width} and take about {gigabytes:.0f} GiB of memory; wanted at "
-            f"most {_MOST_PIXELS >> 20} Mi pixels. Choose a smaller factor, or a part of the image."
-        )
 
 
 def _enlarged(image: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -11,7 +11,19 @@ from napari_mganprior.errors import SettingsError
 from napari_mganprior.inversion import config as inversion
 from napari_mganprior.inversion.config import CODE_SPACES, InversionConfig
 
-__all__ = ["ADVANCED", "PLANES", "TASKS", "Option", "TaskSpec", "find_task", "recorded_options"]
+__all__ = [
+    "ADVANCED",
+    "PICKS",
+    "PLANES",
+    "TASKS",
+    "Option",
+    "TaskSpec",
+    "find_task",
+    "recorded_options",
+]
+
+PICKS = ("average", "best")
+"""The mean over the restarts of a search, or the best of them."""
 
 PLANES = ("one", "slices", "channels")
 """One image; several planes that resemble their neighbours; or several that do not."""
@@ -43,6 +55,8 @@ class Option:
         On the command line; ``--name`` if left out.
     metavar : str
         What stands behind the flag in the help.
+    only : tuple of (str, object) or None
+        Another option, and the value it must have for this one to count.
     """
 
     name: str
@@ -56,6 +70,7 @@ class Option:
     unit: str = ""
     flag: str = ""
     metavar: str = ""
+    only: tuple[str, Any] | None = None
 
     @property
     def shell(self) -> str:
@@ -126,6 +141,17 @@ class TaskSpec:
             )
         return {**known, **options}
 
+    def counting(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options that are set, and count as the others stand."""
+        told = {**{option.name: option.default for option in self.options}, **options}
+        return {
+            option.name: told[option.name]
+            for option in self.options
+            if told[option.name] not in (None, "")
+            and told[option.name] is not False
+            and (option.only is None or told[option.only[0]] == option.only[1])
+        }
+
     def growth(self, options: Mapping[str, Any]) -> int:
         """Return how many pixels of the result lie along the side of one of the image."""
         return int(options.get("factor") or 4) if self.name == "super_resolve" else 1
@@ -137,16 +163,20 @@ _DENOISE = (
         help="the same everywhere, or growing with brightness as photons make it",
     ),
     Option(
-        name="level", kind=float, label="Level", low=0.0,
+        name="level", kind=float, label="Level", low=0.0, only=("noise", "gaussian"),
         help="standard deviation, for gaussian noise",
     ),
     Option(
-        name="gain", kind=float, label="Gain", low=0.0,
+        name="gain", kind=float, label="Gain", low=0.0, only=("noise", "poisson"),
         help="value of one photon, for poisson noise",
     ),
-    Option(name="offset", kind=float, label="Offset", help="value where no light falls"),
+    Option(
+        name="offset", kind=float, label="Offset", only=("noise", "poisson"),
+        help="value where no light falls",
+    ),
     Option(
         name="read_noise", kind=float, label="Read noise", low=0.0, metavar="LEVEL",
+        only=("noise", "poisson"),
         help="standard deviation where no light falls",
     ),
     Option(
@@ -168,7 +198,8 @@ _SUPER_RESOLVE = (
     ),
     Option(
         name="sigma", kind=float, default=1.0, low=0.0, high=64.0, label="Blur", unit="px",
-        metavar="PX", help="standard deviation of that blur, in pixels of the result",
+        metavar="PX", only=("kernel", "gaussian"),
+        help="standard deviation of that blur, in pixels of the result",
     ),
 )  # fmt: skip
 _COLORIZE = (
@@ -264,8 +295,12 @@ _ALL_ADVANCED = (
         help="whose features are compared besides pixels",
     ),
     Option(
-        name="feature_weight", kind=float, low=0.0, high=1e6, label="Feature weight",
+        name="feature_weight", kind=float, low=0.0, high=1e6, label="Weight",
         metavar="WEIGHT", help="weight of that comparison; 1 makes it count as the pixels do",
+    ),
+    Option(
+        name="data_term", kind=str, choices=_choices("DATA_TERMS"), label="Data term",
+        help="how pixels are compared: mean square, or the likelihood of photon noise",
     ),
     Option(
         name="tune_steps", kind=int, low=0, high=100_000, label="Tuning steps", metavar="N",

@@ -230,7 +230,7 @@ def write_result(path: Path, laid: Laid, restoration: Any) -> None:
         np.moveaxis(image, 0, -1) if laid.colours_apart else image,
         like=laid.file.enlarged(restoration.recipe.get("operator", {}).get("factor", 1)),
         recipe=restoration.recipe,
-        planes=laid.planes,
+        planes=laid.planes or "proposals" in restoration.recipe,
     )
 
 

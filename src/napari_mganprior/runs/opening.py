@@ -41,6 +41,7 @@ def open_task(request: RunRequest) -> Task:
         "zoom": request.zoom,
         "precision": None if request.precision == "auto" else request.precision,
         "start": request.start,
+        "pick": request.pick,
     }
     task: Task = open_run(
         request.task,

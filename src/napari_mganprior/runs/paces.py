@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +19,7 @@ from napari_mganprior.inversion.config import METHODS, QUALITIES, preset
 from napari_mganprior.runs.windows import KINDS, Windows
 from napari_mganprior.settings import cache_folder
 
-__all__ = ["PaceStore", "Setup"]
+__all__ = ["PICTURE_IN_CODES", "PaceStore", "Setup"]
 
 _FORMAT = 1
 _RUNS_KEPT = 5
@@ -27,7 +28,7 @@ _LONGEST = 1e6  # s; a number beyond was not measured here
 # What the qualities of one machine cost relative to each other, where only one was measured:
 # every restart draws its codes up to the cut and one picture from there on, which costs about as
 # much as 3 codes (0.6 to 9 on a CPU, by precision and cut). Thin damage is cut later.
-_PICTURE_IN_CODES = 3
+PICTURE_IN_CODES = 3
 _THIN_BY_THICK = 1.5
 
 
@@ -181,7 +182,12 @@ class PaceStore:
         return self._pace(self._read(), setup, quality, kind)
 
     def estimate(
-        self, setup: Setup, windows: Windows, *, loaded: bool = True
+        self,
+        setup: Setup,
+        windows: Windows,
+        *,
+        loaded: bool = True,
+        effort: Mapping[str, float] | None = None,
     ) -> dict[str, float | None]:
         """Estimate the seconds of a run of each quality.
 
@@ -193,6 +199,8 @@ class PaceStore:
             What is to be searched, from `count_windows`.
         loaded : bool
             Whether torch and the prior are in memory already; else loading them is added.
+        effort : mapping, optional
+            Quality -> how many times its work for filling holes; once if left out.
 
         Returns
         -------
@@ -211,7 +219,8 @@ class PaceStore:
                 if pace is not None
             )
             known = windows.total > 0 and None not in paces
-            found[quality] = extra + preset(quality).n_steps * searched if known else None
+            steps = preset(quality).n_steps * (1.0 if effort is None else effort[quality])
+            found[quality] = extra + steps * searched if known else None
         return found
 
     def _pace(self, raw: dict[str, Any], setup: Setup, quality: str, kind: str) -> float | None:
@@ -283,7 +292,7 @@ def _is_seconds(value: Any) -> bool:
 
 def _work(quality: str) -> float:
     config = preset(quality)
-    return config.n_restarts * (config.n_codes + _PICTURE_IN_CODES)
+    return config.n_restarts * (config.n_codes + PICTURE_IN_CODES)
 
 
 def _evaluations(recipe: dict[str, Any]) -> int:

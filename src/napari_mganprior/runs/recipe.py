@@ -25,7 +25,8 @@ __all__ = [
 ]
 
 _LARGEST_FILE = 1 << 28  # bytes
-_FORM_KEYS = ("prior", "quality", "seed", "device", "zoom", "grow", "feather")
+_OF_DAMAGE = ("grow", "feather", "labels", "invert", "region")
+_FORM_KEYS = ("prior", "quality", "seed", "device", "zoom", "grow", "feather", "pick")
 
 
 def as_json(recipe: Mapping[str, Any]) -> str:
@@ -177,6 +178,9 @@ def in_words(recipe: Mapping[str, Any]) -> str:
             if config.get("tune_steps")
             else "",
         ),
+        _line("Options", _pairs_in_words(task_state(recipe).get("options"))),
+        _line("In place of the quality's", _pairs_in_words(recipe.get("overrides"))),
+        _line("Picture", "the best search" if recipe.get("pick") == "best" else ""),
         _line("Seed", recipe.get("seed")),
         _line("Pixel-size factor", recipe.get("zoom")),
         _line("Planes", _planes_in_words(_section(recipe, "planes"))),
@@ -203,12 +207,17 @@ def form_state(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """
     damage, layers = _section(recipe, "damage"), _section(recipe, "layers")
     said = {**recipe, **damage, "prior": _section(recipe, "prior").get("name")}
+    spec = TASKS.get(str(recipe.get("task", "inpaint")), TASKS["inpaint"])
     state = {key: said[key] for key in _FORM_KEYS if said.get(key) is not None}
     state |= {key: layers[key] for key in ("labels", "invert", "scope", "region") if key in layers}
+    for key in _OF_DAMAGE if spec.mask != "needed" else ():
+        state.pop(key, None)
+    if not spec.zooms:
+        state.pop("zoom", None)
     if recipe.get("quality", "") is None:
         state["quality"] = None  # settings that no quality has
-    if recipe.get("task") in TASKS and recipe["task"] != "inpaint":
-        state = {"task": recipe["task"], **state}
+    if spec.name != "inpaint":
+        state = {"task": spec.name, **state}
     return {**state, **task_state(recipe)}
 
 
@@ -236,6 +245,15 @@ def _damage_in_words(
         top, left, bottom, right = damage["region"]
         told.append(f"only in rows {top} to {bottom}, columns {left} to {right}")
     return ", ".join(told)
+
+
+def _pairs_in_words(pairs: Any) -> str:
+    if not isinstance(pairs, Mapping):
+        return ""
+    return ", ".join(
+        str(name).replace("_", " ") if value is True else f"{str(name).replace('_', ' ')} {value}"
+        for name, value in pairs.items()
+    )
 
 
 def _planes_in_words(planes: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from napari_mganprior.inversion.config import (
     overridden,
     preset,
 )
-from napari_mganprior.runs.tasks import PLANES, find_task
+from napari_mganprior.runs.tasks import PICKS, PLANES, find_task
 
 if TYPE_CHECKING:
     from napari_mganprior.restore.result import Restoration
@@ -73,6 +73,8 @@ class RunRequest:
         Keep pictures of the iterations.
     start : Restoration or None
         Go on from this result.
+    pick : str
+        "average" of the searches, or the "best" of them.
 
     Raises
     ------
@@ -100,6 +102,7 @@ class RunRequest:
     preview_interval: float | None = None
     history: bool = False
     start: "Restoration | None" = None
+    pick: str = "average"
 
     def __post_init__(self) -> None:
         """Copy the arrays and check the settings."""
@@ -110,7 +113,7 @@ class RunRequest:
             )
         if self.seed < 0:
             raise SettingsError(f"Got seed {self.seed}; wanted 0 or more. Choose another seed.")
-        for name, choices in (("precision", PRECISIONS), ("planes", PLANES)):
+        for name, choices in (("precision", PRECISIONS), ("planes", PLANES), ("pick", PICKS)):
             if getattr(self, name) not in choices:
                 raise SettingsError(
                     f"Got {name} {getattr(self, name)!r}; wanted one of {', '.join(choices)}. "

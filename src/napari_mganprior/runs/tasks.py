@@ -5,6 +5,7 @@ from typing import Any
 
 from napari_mganprior.restore.tasks import (
     ADVANCED,
+    PICKS,
     PLANES,
     TASKS,
     Option,
@@ -15,6 +16,7 @@ from napari_mganprior.restore.tasks import (
 
 __all__ = [
     "ADVANCED",
+    "PICKS",
     "PLANES",
     "TASKS",
     "Option",
@@ -57,9 +59,10 @@ def task_state(recipe: Mapping[str, Any]) -> dict[str, Any]:
     dict
         "options" and "overrides", each only where the recipe has some.
     """
-    overrides = recipe.get("overrides")
-    parts = {
-        "options": recorded_options(recipe),
-        "overrides": dict(overrides) if isinstance(overrides, Mapping) else {},
-    }
+    overrides, task = recipe.get("overrides"), recipe.get("task")
+    parts: dict[str, Any] = {"overrides": dict(overrides) if isinstance(overrides, Mapping) else {}}
+    if task in TASKS:
+        parts["options"] = TASKS[task].counting(recorded_options(recipe))
+    if recipe.get("codes_given"):  # which a recipe does not hold
+        parts["codes given"] = recipe["codes_given"]
     return {name: part for name, part in parts.items() if part}

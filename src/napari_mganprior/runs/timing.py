@@ -7,13 +7,14 @@ real run after that. Importing this file imports no torch.
 """
 
 import argparse
+import math
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,15 @@ from napari_mganprior.errors import MGANPriorError
 from napari_mganprior.inversion.config import QUALITIES, InversionConfig, preset
 from napari_mganprior.priors import find_prior
 from napari_mganprior.priors.header import prior_sha256, read_header
-from napari_mganprior.runs.paces import PaceStore, Setup
-from napari_mganprior.runs.windows import KINDS, Windows, count_windows, plan_windows
+from napari_mganprior.runs.paces import PICTURE_IN_CODES, PaceStore, Setup
+from napari_mganprior.runs.tasks import find_task
+from napari_mganprior.runs.windows import (
+    KINDS,
+    Windows,
+    count_grid,
+    count_windows,
+    plan_windows,
+)
 
 if TYPE_CHECKING:
     from napari_mganprior.generators.checkpoint import LoadedPrior
@@ -42,6 +50,10 @@ __all__ = [
     "time_in_words",
 ]
 
+# what the tasks make of a quality, as `restore` has it
+_STEPS_OF = {"denoise": 2, "super_resolve": 2, "invert": 2}
+_CODES, _DEEP_FACTOR = 20, 4
+_UNTOLD = {"method", "features", "feature_weight", "tune_steps"}
 _NICE = 10
 _LONGEST = 10.0  # s; what is not measured by then is scaled from what is
 _LONGEST_CASE = 0.8  # s
@@ -54,8 +66,9 @@ class Question:
 
     Attributes
     ----------
-    mask : array of bool
-        Damage as marked, (H, W), or (P, H, W) for a stack; not to be changed later.
+    mask : array of bool or None
+        Damage as marked, (H, W), or (P, H, W) for a stack; not to be changed later. None for tasks
+        that draw the whole image.
     prior : str
         A prior's name or the path of its file.
     device, precision : str
@@ -68,9 +81,15 @@ class Question:
         Pixels by which the damage is grown.
     region : tuple of int or None
         (top, left, bottom, right); only damage inside is restored.
+    task : str
+        Its name.
+    shape : tuple of int
+        Of the image without colours, (H, W) or (P, H, W); needed where there is no mask.
+    options, overrides : mapping
+        As in `RunRequest`.
     """
 
-    mask: NDArray[np.bool_]
+    mask: NDArray[np.bool_] | None
     prior: str
     device: str = "auto"
     precision: str = "auto"
@@ -78,6 +97,10 @@ class Question:
     zoom: float | None = 1.0
     grow: int = 0
     region: tuple[int, int, int, int] | None = None
+    task: str = "inpaint"
+    shape: tuple[int, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +137,8 @@ def answer(question: Question, store: PaceStore, *, loaded: bool = True) -> Answ
     Returns
     -------
     Answer
-        Without seconds where the run will estimate its zoom: the windows depend on it.
+        Without seconds where the run will estimate its zoom, on which the windows depend, and for
+        methods whose pace is not measured.
 
     Raises
     ------
@@ -123,16 +147,44 @@ def answer(question: Question, store: PaceStore, *, loaded: bool = True) -> Answ
     """
     path = find_prior(question.prior)
     setup = Setup(prior_sha256(path), question.device, question.precision, question.threads)
-    if question.zoom is None:
+    if question.zoom is None or _UNTOLD & question.overrides.keys():
         return Answer(Windows(), setup, dict.fromkeys(QUALITIES))
-    windows = count_windows(
-        question.mask,
-        resolution=read_header(path).resolution,
-        zoom=question.zoom,
-        grow=question.grow,
-        region=question.region,
-    )
-    return Answer(windows, setup, store.estimate(setup, windows, loaded=loaded))
+    resolution = read_header(path).resolution
+    if question.mask is None:
+        windows = _whole(question, resolution, question.zoom)
+    else:
+        windows = count_windows(
+            question.mask,
+            resolution=resolution,
+            zoom=question.zoom,
+            grow=question.grow,
+            region=question.region,
+        )
+    effort = {quality: _effort(question, quality) for quality in QUALITIES}
+    return Answer(windows, setup, store.estimate(setup, windows, loaded=loaded, effort=effort))
+
+
+def _whole(question: Question, resolution: int, zoom: float) -> Windows:
+    """Count the windows of a task that draws the whole image, at the cut it is drawn at."""
+    factor = find_task(question.task).growth(question.options)
+    if resolution % factor:
+        return Windows()
+    height, width = question.shape[-2:]
+    each = count_grid((height, width), resolution=resolution, zoom=zoom, factor=factor)
+    several = math.prod(question.shape[:-2]) * int(question.options.get("proposals", 1))
+    deep = question.task == "invert" or 1 < factor <= _DEEP_FACTOR
+    return Windows(0, each * several) if deep else Windows(each * several, 0)
+
+
+def _effort(question: Question, quality: str) -> float:
+    """Return how many times the work of a quality as it is for filling holes."""
+    plain = preset(quality)
+    steps, codes = _STEPS_OF.get(question.task, 1) * plain.n_steps, plain.n_codes
+    codes = max(codes, _CODES) if question.task == "invert" else codes
+    changed = {"n_steps": steps, "n_codes": codes, "n_restarts": plain.n_restarts}
+    changed |= {key: question.overrides[key] for key in changed if key in question.overrides}
+    work = changed["n_steps"] * changed["n_restarts"] * (changed["n_codes"] + PICTURE_IN_CODES)
+    return float(work / (plain.n_steps * plain.n_restarts * (plain.n_codes + PICTURE_IN_CODES)))
 
 
 def estimate_seconds(

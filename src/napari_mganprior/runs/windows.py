@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from napari_mganprior.damage import grown, in_region
 from napari_mganprior.inversion.config import QUALITIES, preset
+from napari_mganprior.tiling import plan_grid
 
 if TYPE_CHECKING:
     from napari_mganprior.canvas import Canvas
 
-__all__ = ["KINDS", "Windows", "count_windows", "plan_windows"]
+__all__ = ["KINDS", "Windows", "count_grid", "count_windows", "plan_windows"]
 
 KINDS = ("thick", "thin")
 """Damage is searched at one of two cuts of a prior, as deep as it is."""
@@ -99,6 +100,27 @@ def count_windows(
         thin += round(share * len(windows))
         thick += len(windows) - round(share * len(windows))
     return Windows(thick, thin)
+
+
+def count_grid(
+    shape: tuple[int, int], *, resolution: int, zoom: float = 1.0, factor: int = 1
+) -> int:
+    """Count the windows that cover a whole image, the same as of a `Sheet`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width.
+    resolution : int
+        Side of the prior's images in pixels.
+    zoom : float
+        Enlargement to the prior's scale, above 0.
+    factor : int
+        Drawn pixels along the side of a measured one.
+    """
+    side = max(1, resolution // factor)
+    rows, columns = (max(side, round(n * zoom)) * factor for n in shape)
+    return len(plan_grid((rows, columns), size=resolution, step=factor).windows)
 
 
 def _canvases(

@@ -1,7 +1,6 @@
 """Normalised pixels of many images, 8 bit, of which only so many stay in memory."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -18,8 +17,8 @@ CACHE_BYTES = 2**30
 """Decoded images kept in memory unless somebody says otherwise: 1 GiB."""
 
 BLANK = 0.05  # standard deviation in [-1, 1] under which pixels show nothing
-_WHOLE = 2048**2  # pixels; larger images are measured on some of them, and read in tiles
-_TILE = 1024  # px
+_WHOLE = 2048**2  # pixels; larger images are measured on some of them
+_TILE = 512  # px, of images of which a part can be read alone
 _LARGEST = 16_384**2  # pixels of an image that can only be decoded as a whole
 _PROBES, _PROBE = 6, 128  # windows along each side of a large image, and their side in pixels
 
@@ -73,27 +72,30 @@ class PixelStore:
         large = height * width > _WHOLE
         if large and not picture.windowed and height * width > _LARGEST:
             raise UnusableImageError(f"{height}x{width} px, too large to be decoded at once")
-        tiled = large and picture.windowed
+        some = large and picture.windowed
         try:
-            values = _probes(picture) if tiled else picture.read(whole(picture))
+            values = _probes(picture) if some else picture.read(whole(picture))
         except UnusableImageError:
             raise
         except Exception as error:  # readers raise whatever they meet in damaged files
             raise UnusableImageError(_brief(error)) from error
-        if not tiled and values.shape[:2] != picture.shape:
+        if not some and values.shape[:2] != picture.shape:
             raise UnusableImageError(f"{values.shape} pixels where {picture.shape} were promised")
         if not np.isfinite(values).all():
             raise UnusableImageError("NaN or infinity in it")
-        step = 1 if tiled else 1 + int((height * width / _WHOLE) ** 0.5) if large else 1
-        sample = values[::step, ::step]
-        value_map = ValueMap.from_percentiles(sample)
+        step = 1 + int((height * width / _WHOLE) ** 0.5) if large and not some else 1
+        value_map = ValueMap.from_percentiles(values[::step, ::step])
         encoded = _encode(values, value_map)
         blank = bool(encoded.astype(np.float32).std() < BLANK * 127.5)
         number = len(self._known)
-        tile = (_TILE, _TILE) if tiled else picture.shape
+        tile = (_TILE, _TILE) if picture.windowed else picture.shape
         self._known.append(_Known(picture, value_map, blank, tile))
-        if not tiled:
-            self._keep((number, 0, 0), encoded)
+        if not some:
+            for row in range(0, height, tile[0]):
+                for column in range(0, width, tile[1]):
+                    part = encoded[:, row : row + tile[0], column : column + tile[1]]
+                    key = (number, row // tile[0], column // tile[1])
+                    self._keep(key, part if part.shape == encoded.shape else part.copy())
         return number
 
     def is_blank(self, number: int) -> bool:
@@ -144,14 +146,6 @@ class PixelStore:
                     :, upper - above : lower - above, start - before : end - before
                 ]
         return out
-
-    def tiles_missing(self, number: int, top: int, left: int, side: int) -> Iterator[_Key]:
-        """Yield what must be decoded before a square can be read."""
-        rows, columns = self._known[number].tile
-        for row in range(top // rows, (top + side - 1) // rows + 1):
-            for column in range(left // columns, (left + side - 1) // columns + 1):
-                if (number, row, column) not in self._tiles:
-                    yield number, row, column
 
     def _tile(self, key: _Key) -> NDArray[np.uint8] | None:
         with self._lock:

@@ -188,10 +188,11 @@ def opening_steps(
 ) -> Iterator[OpeningStep]:
     """Do what `open_sources` does, a step an image, so that it can be shown and stopped."""
     check_channels(channels)
-    if not 0 <= hold_out <= 0.5 or resolution < 1:
+    if not 0 <= hold_out <= 0.5 or resolution < 1 or cache_bytes < 0:
         raise SettingsError(
-            f"Got hold_out {hold_out} and resolution {resolution}; wanted a share from 0 to 0.5 "
-            "and at least 1 px. Leave hold_out out to use 0.1."
+            f"Got hold_out {hold_out}, resolution {resolution} and cache_bytes {cache_bytes}; "
+            "wanted a share from 0 to 0.5, at least 1 px, and room from 0 up. Leave them out to "
+            "use the defaults."
         )
     store, opened = PixelStore(cache_bytes), Opened()
     skipped: dict[str, str] = {}
@@ -243,8 +244,10 @@ def _in_folder(folder: Path) -> Iterator[_Entry]:
     found, others = 0, set()
     for place, folders, files in os.walk(folder):
         here = Path(place)
-        for name in [name for name in folders if name.startswith(".")]:
-            folders.remove(name)
+        for name in list(folders):
+            # a run of ours, with pictures of samples in it, is nothing to learn from
+            if name.startswith(".") or (here / name / "checkpoint.pt").is_file():
+                folders.remove(name)
         for name in sorted(name for name in folders if is_zarr(here / name)):
             folders.remove(name)
             files.append(name)

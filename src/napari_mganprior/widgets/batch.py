@@ -358,7 +358,7 @@ def _damage_choices(viewer: ViewerModel, _: Any = None) -> list[tuple[str, Any]]
 
 
 def _settings_choices(viewer: ViewerModel, _: Any = None) -> list[tuple[str, Any]]:
-    having = [layer for layer in viewer.layers if recipe_of(layer) is not None]
+    having = [x for x in viewer.layers if (recipe_of(x) or {}).get("task") == "inpaint"]
     return [(LAST, LAST), *((f"recipe of {layer.name}", layer) for layer in having)]
 
 

@@ -13,6 +13,11 @@ GUIDE = "https://github.com/napari-mganprior/napari-mganprior/blob/main/docs/usi
 
 TOPICS = (
     "inpaint",
+    "denoise",
+    "super-resolve",
+    "colorize",
+    "invert",
+    "advanced",
     "damage",
     "prior",
     "quality",
@@ -22,6 +27,7 @@ TOPICS = (
     "trusting-a-result",
     "repeating-a-run",
     "many-images",
+    "edit",
     "manage-priors",
     "train-a-prior",
     "preferences",

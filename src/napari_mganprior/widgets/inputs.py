@@ -3,7 +3,6 @@
 No Qt here; everything works on napari's models.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,9 @@ from napari_mganprior.widgets.damage import (
     take_damage,
     write_labels,
 )
-from napari_mganprior.widgets.planes import Cut, Plane, cut_layer, describe_cut, full_resolution
-from napari_mganprior.widgets.region import WHOLE, Region, find_region
+from napari_mganprior.widgets.planes import Cut, cut_layer, describe_cut, full_resolution
+from napari_mganprior.widgets.region import Region, find_region
+from napari_mganprior.widgets.taken import Choice, Inputs
 
 __all__ = ["Choice", "Inputs", "check_inputs", "describe_choice", "take_inputs", "take_mask"]
 
@@ -32,87 +32,6 @@ _ASK_FOR_IMAGE = (
 _ASK_FOR_MASK = "No labels layer. Press 'New' beside Damage, then paint over the damage."
 _LARGEST_LIVE_CHECK = 1 << 24
 """Pixels of a mask that are looked at while the user paints; some 10 ms."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Choice:
-    """What a form says about pixels; its layers are still napari's.
-
-    Attributes
-    ----------
-    image : Image or None
-        The layer to restore.
-    damage : Labels, Shapes or None
-        The layer that marks damage.
-    labels : str
-        The labels that count: "all", or "1, 3-5". Nothing to shapes.
-    invert : bool
-        Whether damage is where nothing is marked.
-    grow, feather : int
-        By how many pixels damage is grown, and over how many of them it is blended.
-    scope : {"slice", "slices", "channels"}
-        The slice on screen, all slices, or all planes and colours by themselves.
-    region : {"all", "view"} or Shapes
-        Where the picture may be changed.
-    """
-
-    image: Image | None
-    damage: Labels | Shapes | None
-    labels: str = ALL_LABELS
-    invert: bool = False
-    grow: int = 0
-    feather: int = 0
-    scope: str = "slice"
-    region: str | Shapes = WHOLE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Inputs:
-    """What was taken from the layers when Run was pressed; nothing in it is a layer.
-
-    Attributes
-    ----------
-    image : array
-        (H, W) or (H, W, 3), with a plane axis P before it where several planes are taken; lazy
-        where the layer's data is and several planes are taken, else a copy.
-    mask : ndarray
-        (H, W) or (P, H, W), bool; as marked.
-    alpha : array or None
-        The opacity of an RGBA picture, (H, W) or (n, H, W) with n planes of the layer.
-    cut : Cut
-        Where in the image layer it was, and the way back.
-    region : tuple of int, or None
-        (top, left, bottom, right), where the picture may be changed.
-    grow, feather : int
-        In pixels.
-    names : dict
-        Of the layers: "image", "mask"; where the region is "all", "view", or a layer's name.
-    marked : dict
-        How the layer of damage was read and which planes were meant, JSON-able: "kind", "labels",
-        "invert", "scope".
-    look : dict
-        Keywords for `viewer.add_image` that put a result where the image is and make it look
-        like it.
-    place : dict
-        The part of `look` that any layer takes.
-    """
-
-    image: Any
-    mask: NDArray[np.bool_]
-    alpha: Any
-    cut: Cut
-    region: Region | None
-    grow: int
-    feather: int
-    names: dict[str, str]
-    marked: dict[str, Any]
-    look: dict[str, Any]
-    place: dict[str, Any]
-
-    @property
-    def plane(self) -> Plane:
-        """The plane that was on screen."""
-        return self.cut.plane
 
 
 def check_inputs(choice: Choice, viewer: ViewerModel) -> str:
@@ -133,12 +52,24 @@ def check_inputs(choice: Choice, viewer: ViewerModel) -> str:
     image, damage, dims = choice.image, choice.damage, viewer.dims
     if image is None:
         return _ASK_FOR_IMAGE
-    if damage is None:
+    if damage is None and choice.spec.mask == "needed":
         return _ASK_FOR_MASK
     if image.ndim < 2:
         return f"'{image.name}' has {image.ndim} axis; wanted 2 or more. Choose another image."
+    if choice.spec.grey_only and image.rgb:
+        return (
+            f"'{image.name}' has colours already; wanted a grey image. Choose another image, or "
+            "convert this one to grey."
+        )
+    if choice.options.get("proposals", 1) > 1 and choice.scope != "slice":
+        return (
+            f"Got {choice.options['proposals']} proposals for each of several slices; wanted one. "
+            "Choose one proposal, or the current slice."
+        )
     try:
         cut = cut_layer(image, dims, choice.scope)
+        if damage is None:
+            return ""
         check_fit(image, damage, cut, dims)
         ranges = None if isinstance(damage, Shapes) else parse_labels(choice.labels)
         check_growth(choice.grow, choice.feather)
@@ -149,7 +80,7 @@ def check_inputs(choice: Choice, viewer: ViewerModel) -> str:
         mask = take_damage(image, damage, ranges, choice.invert, cut, dims)
     except (MaskError, SettingsError) as error:
         return str(error)
-    return _look_at(mask, region, choice)
+    return _look_at(mask, region, choice) if choice.spec.mask == "needed" else ""
 
 
 def describe_choice(choice: Choice, viewer: ViewerModel) -> str:
@@ -190,11 +121,13 @@ def take_inputs(choice: Choice, viewer: ViewerModel) -> Inputs:
         If the image cannot be read.
     """
     image, damage, dims = choice.image, choice.damage, viewer.dims
-    if image is None or damage is None:
+    if image is None or (damage is None and choice.spec.mask == "needed"):
         raise MaskError(_ASK_FOR_IMAGE if image is None else _ASK_FOR_MASK)
     cut = cut_layer(image, dims, choice.scope)
-    check_fit(image, damage, cut, dims)
-    ranges = None if isinstance(damage, Shapes) else parse_labels(choice.labels)
+    ranges, mask = None, None
+    if damage is not None:
+        check_fit(image, damage, cut, dims)
+        ranges = None if isinstance(damage, Shapes) else parse_labels(choice.labels)
     check_growth(choice.grow, choice.feather)
     region = find_region(image, cut.plane, choice.region, viewer)
     try:
@@ -202,10 +135,11 @@ def take_inputs(choice: Choice, viewer: ViewerModel) -> Inputs:
         pixels = cut.take(full_resolution(image))
         if not cut.every or isinstance(pixels, np.ndarray):
             pixels = np.array(pixels)
-        mask = np.array(take_damage(image, damage, ranges, choice.invert, cut, dims))
+        if damage is not None:
+            mask = np.array(take_damage(image, damage, ranges, choice.invert, cut, dims))
     except (OSError, ValueError, IndexError) as error:
         raise ImageError(
-            f"Could not read the pixels of '{image.name}' or '{damage.name}' ({error}); wanted "
+            f"Could not read the pixels of {_names(image, damage)} ({error}); wanted "
             "readable data. Check that its file is still there, then open it again."
         ) from error
     alpha = None
@@ -214,26 +148,39 @@ def take_inputs(choice: Choice, viewer: ViewerModel) -> Inputs:
     place = _place(image, cut)
     return Inputs(
         image=cut.split(pixels),
-        mask=cut.split(mask),
+        mask=None if mask is None else cut.split(mask),
         alpha=alpha,
         cut=cut,
         region=region,
         grow=choice.grow,
         feather=choice.feather,
-        names={
-            "image": image.name,
-            "mask": damage.name,
-            "region": choice.region.name if isinstance(choice.region, Shapes) else choice.region,
-        },
+        names={"image": image.name, **({} if damage is None else _marks(choice, damage))},
         marked={
-            "kind": "shapes" if isinstance(damage, Shapes) else "labels",
-            "labels": write_labels(ranges),
-            "invert": choice.invert,
             "scope": choice.scope,
+            **({} if damage is None else _how_marked(choice, damage, ranges)),
         },
         look={**place, **_look(image)},
         place=place,
+        spec=choice.spec,
+        options=choice.spec.told(choice.options),
     )
+
+
+def _names(image: Image, damage: Labels | Shapes | None) -> str:
+    return f"'{image.name}'" + ("" if damage is None else f" or '{damage.name}'")
+
+
+def _marks(choice: Choice, damage: Labels | Shapes) -> dict[str, str]:
+    where = choice.region.name if isinstance(choice.region, Shapes) else choice.region
+    return {"mask": damage.name, "region": where}
+
+
+def _how_marked(choice: Choice, damage: Labels | Shapes, ranges: Any) -> dict[str, Any]:
+    return {
+        "kind": "shapes" if isinstance(damage, Shapes) else "labels",
+        "labels": write_labels(ranges),
+        "invert": choice.invert,
+    }
 
 
 def take_mask(

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers.base import Layer
+from numpy.typing import NDArray
 
 from napari_mganprior.runs import RunResult
 from napari_mganprior.widgets.inputs import Inputs
 from napari_mganprior.widgets.reference import compare_planes, describe_likeness
-from napari_mganprior.widgets.results import add_result
+from napari_mganprior.widgets.results import add_result, in_layer
 from napari_mganprior.widgets.trust_layers import (
+    add_best,
     add_history,
     add_invented,
     add_residual,
@@ -33,6 +35,9 @@ class Wanted:
         A layer that says how far the restarts disagree.
     residual : bool
         A layer that says where the drawing misses what was measured.
+    best : bool
+        A layer of the best of the searches, where the result is their mean, or the other way
+        round.
     history : bool
         A layer of the iterations; the run must have kept them.
     truth : array or None
@@ -44,6 +49,7 @@ class Wanted:
     invented: bool = True
     uncertainty: bool = False
     residual: bool = False
+    best: bool = False
     history: bool = False
     truth: Any = None
     truth_name: str = ""
@@ -74,28 +80,65 @@ def show_result(
     """
     restoration, cut = result.restoration, inputs.cut
     recipe = dict(restoration.recipe)
-    invented = cut.gather(restoration.invented, np.any)
+    invented = in_layer(inputs, restoration.invented, np.any)
     said = ""
     if wanted.truth is not None:
-        figures = compare_planes(wanted.truth, cut.gather(restoration.image), invented)
-        said = " " + describe_likeness(figures, wanted.truth_name)
+        hole = inputs.spec.replaces == "damage"
+        where = cut.gather(restoration.invented if hole else _everywhere(restoration), np.any)
+        figures = compare_planes(wanted.truth, cut.gather(restoration.image), where)
+        said = " " + describe_likeness(figures, wanted.truth_name, inside=hole)
         recipe["likeness"] = {"reference": wanted.truth_name, **figures}
     layer = add_result(viewer, inputs, restoration.image, recipe)
     layers: list[Layer] = [layer]
     frames = result.frames
     if wanted.history and frames is not None:
         layers.append(add_history(viewer, inputs, frames.images, frames.steps, layer.name))
+    if wanted.best:
+        which = "average" if recipe.get("pick") == "best" else "best"
+        layers.append(add_best(viewer, inputs, getattr(restoration, which), which, layer.name))
     if wanted.residual:
         layers.append(add_residual(viewer, inputs, restoration.residual, layer.name))
     if wanted.uncertainty:
         layers.append(add_uncertainty(viewer, inputs, restoration.uncertainty, layer.name))
     if wanted.invented:
-        layers.append(add_invented(viewer, inputs, restoration.invented, layer.name))
+        layers.append(
+            add_invented(viewer, inputs, restoration.invented, layer.name, restoration.estimated)
+        )
     viewer.layers.selection.active = layer
     return tuple(layers), (
         f"{'Stopped early' if result.stopped else 'Done'}: '{layer.name}' is there; "
-        f"{int(invented.sum())} of its pixels are invented.{_skipped(recipe)}{said}"
+        f"{_told(inputs, recipe, int(invented.sum()))}{_skipped(recipe)}{said}"
     )
+
+
+def _everywhere(restoration: Any) -> NDArray[np.bool_]:
+    return np.ones_like(restoration.invented)
+
+
+def _told(inputs: Inputs, recipe: dict[str, Any], invented: int) -> str:
+    """Say what the pixels of a result are."""
+    name = inputs.spec.name
+    if name == "inpaint":
+        return f"{invented} of its pixels are invented."
+    if name == "colorize":
+        several = f"{inputs.proposals} proposals, one a step of the slider; " * (
+            inputs.proposals > 1
+        )
+        return f"{several}all colours are invented, the luma is the input."
+    if name == "super_resolve":
+        return "every pixel is an estimate; reduced again, they are the input."
+    bad = f" {invented} bad pixels were filled." if invented else ""
+    return f"every pixel is an estimate.{_noise(recipe)}{bad}"
+
+
+def _noise(recipe: dict[str, Any]) -> str:
+    used = (recipe.get("noise") or {}).get("used") or {}
+    numbers = [
+        f"{name.replace('_', ' ')} {value:.4g}"
+        for name, value in used.items()
+        if isinstance(value, float)
+    ]
+    return f" The noise: {', '.join(numbers)}." if numbers else ""
 
 
 def _skipped(recipe: dict[str, Any]) -> str:

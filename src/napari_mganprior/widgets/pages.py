@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-__all__ = ["lay_out_form", "lay_out_pages", "may_be_cut"]
+__all__ = ["in_pairs", "lay_out_form", "lay_out_pages", "may_be_cut"]
 
 Row = tuple[Any, ...]
 """The label, the fields, the first of which is stretched, and maybe a unit; tick boxes without a
@@ -24,13 +24,34 @@ label stand in columns.
 _COLUMNS = 3
 
 
-def may_be_cut(*boxes: ComboBox) -> None:
+def may_be_cut(*boxes: ComboBox, letters: int = 12) -> None:
     """Let a long choice be cut off rather than widen the dock."""
     for box in boxes:
         box.native.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        box.native.setMinimumContentsLength(12)
+        box.native.setMinimumContentsLength(letters)
+
+
+def in_pairs(rows: Sequence[Row]) -> list[Row]:
+    """Put rows of one field side by side, so that a page with many stays short.
+
+    Parameters
+    ----------
+    rows : sequence of (str, list of one field)
+        Rows of tick boxes stay as they are, at the end.
+
+    Returns
+    -------
+    list of rows
+        The label of the second field stands before it in the same row.
+    """
+    single = [row for row in rows if row[0]]
+    paired: list[Row] = []
+    for at in range(0, len(single), 2):
+        first, *rest = single[at : at + 2]
+        paired.append(first if not rest else (first[0], [*first[1], rest[0][0], *rest[0][1]]))
+    return [*paired, *(row for row in rows if not row[0])]
 
 
 def lay_out_pages(pages: Mapping[str, Sequence[Row]]) -> QTabWidget:
@@ -97,14 +118,20 @@ def _ticks(fields: Sequence[Widget]) -> QWidget:
     return block
 
 
-def _row(fields: Sequence[Widget], unit: Sequence[str]) -> QWidget:
+def _row(fields: Sequence[Any], unit: Sequence[str]) -> QWidget:
     row = QWidget()
     layout = QHBoxLayout(row)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(4)
     layout.addWidget(fields[0].native, 1)
-    for field in fields[1:]:
-        layout.addWidget(field.native)
+    words = any(isinstance(field, str) for field in fields)
+    for at, field in enumerate(fields[1:], start=1):
+        if isinstance(field, str):
+            label = QLabel(field)
+            label.setToolTip(fields[at + 1].tooltip)
+            layout.addWidget(label)
+        else:
+            layout.addWidget(field.native, int(words))
     for word in unit:
         layout.addWidget(QLabel(word))
     return row

@@ -31,6 +31,13 @@ def check_prior(choice: Choice, name: str | None) -> str:
     if choice.image is None or name is None:
         return ""
     drawn = _channels(name)
+    if choice.spec.grey_only:
+        if drawn in (None, 3):
+            return ""
+        return (
+            f"The prior '{name}' draws {_KINDS.get(drawn, drawn)} images; wanted one of RGB images "
+            "to take colours from. Choose an RGB prior."
+        )
     apart = choice.scope == "channels"
     shown = 3 if choice.image.rgb and not apart else 1
     if drawn is None or drawn == shown:

@@ -10,8 +10,9 @@ from qtpy.QtCore import QObject
 
 from napari_mganprior.runs import RunResult, timing
 from napari_mganprior.runs.timing import Question
-from napari_mganprior.widgets.fields import InpaintFields
-from napari_mganprior.widgets.inputs import take_mask
+from napari_mganprior.widgets.fields import TaskFields
+from napari_mganprior.widgets.inputs import Choice, check_inputs, take_mask
+from napari_mganprior.widgets.planes import cut_layer
 from napari_mganprior.widgets.preferences import current_preferences, engine_options
 from napari_mganprior.widgets.timing import QualityTimes
 
@@ -23,7 +24,7 @@ class QualityHints(QObject):
 
     Parameters
     ----------
-    fields : InpaintFields
+    fields : TaskFields
         The form.
     viewer : ViewerModel
         Says which slice is shown, and what is in view.
@@ -36,7 +37,7 @@ class QualityHints(QObject):
         What is known.
     """
 
-    def __init__(self, fields: InpaintFields, viewer: ViewerModel, parent: QObject) -> None:
+    def __init__(self, fields: TaskFields, viewer: ViewerModel, parent: QObject) -> None:
         super().__init__(parent)
         self._fields = fields
         self.times = QualityTimes(_asker(fields, viewer), self, start=_start_measuring)
@@ -72,7 +73,21 @@ def _start_measuring(question: Question, folder: Path) -> Any:
     return timing.start_measuring(question, folder)
 
 
-def _asker(fields: InpaintFields, viewer: ViewerModel) -> Callable[[], Question | None]:
+def _about_damage(fields: TaskFields, choice: Choice, viewer: ViewerModel) -> dict[str, Any] | None:
+    taken = take_mask(choice, viewer)
+    if taken is None:
+        return None
+    return {"mask": taken[0], "region": taken[1], "grow": int(fields.grow.value)}
+
+
+def _about_whole(choice: Choice, viewer: ViewerModel) -> dict[str, Any] | None:
+    if choice.image is None or check_inputs(choice, viewer):
+        return None
+    cut = cut_layer(choice.image, viewer.dims, choice.scope)
+    return {"mask": None, "shape": (cut.n_planes * cut.colours, *cut.size)}
+
+
+def _asker(fields: TaskFields, viewer: ViewerModel) -> Callable[[], Question | None]:
     """Return what asks the form, without keeping it alive."""
     form = ref(fields)
 
@@ -80,18 +95,20 @@ def _asker(fields: InpaintFields, viewer: ViewerModel) -> Callable[[], Question 
         fields = form()
         if fields is None or fields.prior.value is None:
             return None
-        taken = take_mask(fields.choice(), viewer)
-        if taken is None:
+        choice = fields.choice()
+        marked = fields.spec.mask == "needed"
+        about = _about_damage(fields, choice, viewer) if marked else _about_whole(choice, viewer)
+        if about is None:
             return None
-        mask, region = taken
         preferences = current_preferences()
         return Question(
-            mask=mask,
+            **about,
             prior=fields.prior.value,
+            task=fields.spec.name,
+            options=choice.options,
+            overrides=fields.overrides(),
             threads=preferences.threads,
-            zoom=fields.zoom_factor(),
-            grow=int(fields.grow.value),
-            region=region,
+            zoom=fields.zoom_factor() if fields.spec.zooms else 1.0,
             **engine_options(preferences, fields.device.value),
         )
 

@@ -25,7 +25,13 @@ _RIM = 8
 
 
 def check_reference(
-    image: Image | None, reference: Image | None, dims: Dims, scope: str = "slice"
+    image: Image | None,
+    reference: Image | None,
+    dims: Dims,
+    scope: str = "slice",
+    *,
+    growth: int = 1,
+    coloured: bool = False,
 ) -> str:
     """Find the reason why a result cannot be compared with a reference.
 
@@ -39,6 +45,10 @@ def check_reference(
         The viewer's; says which slice is shown.
     scope : {"slice", "slices", "channels"}
         Which planes are restored.
+    growth : int
+        Pixels of the result along the side of one of the image.
+    coloured : bool
+        Whether a grey image gets colours.
 
     Returns
     -------
@@ -52,11 +62,16 @@ def check_reference(
             f"'{image.name}' is its own reference; wanted another layer that shows the truth. "
             "Choose it, or '-----' to compare nothing."
         )
-    ours, theirs = _shape(image, dims, scope), _shape(reference, dims, scope)
+    ours, theirs = _shape(image, dims, scope, growth), _shape(reference, dims, scope)
+    if coloured and not image.rgb:
+        ours = (*ours, 3)
     if ours != theirs:
+        same = growth == 1 and not coloured
+        whose = f"'{image.name}'" if same else f"the result of '{image.name}' would be"
         return (
-            f"The reference '{reference.name}' is {_written(theirs, reference)}, '{image.name}' "
-            f"{_written(ours, image)}; wanted the same. Choose another reference, or '-----'."
+            f"The reference '{reference.name}' is {_written(theirs, reference.rgb)}, {whose} "
+            f"{_written(ours, image.rgb or coloured)}; wanted the same. Choose another reference, "
+            "or '-----'."
         )
     return ""
 
@@ -151,26 +166,27 @@ def compare(
         return {}
 
 
-def describe_likeness(figures: dict[str, Any], name: str) -> str:
-    """Say for people how close a result is to the reference."""
+def describe_likeness(figures: dict[str, Any], name: str, *, inside: bool = True) -> str:
+    """Say for people how close a result is to the reference, ``inside`` the hole or everywhere."""
     if not figures:
         return f"It could not be compared with '{name}', which has no range of values."
     n_planes = len(figures.get("planes", ()))
     mean = f", mean of {n_planes} planes" if n_planes > 1 else ""
-    return (
-        f"Inside the hole, against '{name}': PSNR {figures['psnr']:.1f} dB, "
-        f"SSIM {figures['ssim']:.2f}{mean}."
-    )
+    where = "Inside the hole, against" if inside else "Against"
+    return f"{where} '{name}': PSNR {figures['psnr']:.1f} dB, SSIM {figures['ssim']:.2f}{mean}."
 
 
-def _shape(layer: Image, dims: Dims, scope: str) -> tuple[int, ...]:
+def _shape(layer: Image, dims: Dims, scope: str, growth: int = 1) -> tuple[int, ...]:
     if layer.ndim < 2:
         return tuple(layer.data.shape)
     cut = cut_layer(layer, dims, scope)
-    shape = cut.shape if cut.every else cut.size
-    return (*shape, *((3,) if layer.rgb else ()))
+    shape = list(cut.shape)
+    for axis in cut.plane.axes:
+        shape[axis] *= growth
+    sides = shape if cut.every else [shape[axis] for axis in cut.plane.axes]
+    return (*sides, *((3,) if layer.rgb else ()))
 
 
-def _written(shape: tuple[int, ...], layer: Image) -> str:
-    lengths = shape[:-1] if layer.rgb else shape
-    return " x ".join(map(str, lengths)) + (" pixels in colour" if layer.rgb else " pixels")
+def _written(shape: tuple[int, ...], coloured: bool) -> str:
+    lengths = shape[:-1] if coloured else shape
+    return " x ".join(map(str, lengths)) + (" pixels in colour" if coloured else " pixels")

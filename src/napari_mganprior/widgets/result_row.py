@@ -24,6 +24,8 @@ class ResultRow(QWidget):
     ----------
     viewer : ViewerModel
         Where the results are.
+    topic : str
+        What the link "What is this?" explains.
 
     Attributes
     ----------
@@ -39,7 +41,7 @@ class ResultRow(QWidget):
 
     load_requested = Signal(object, str)
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, topic: str = "trusting-a-result") -> None:
         super().__init__()
         self._viewer = viewer
         self.dialog: RecipeDialog | None = None
@@ -65,7 +67,7 @@ class ResultRow(QWidget):
         for button in (self.blink, self.continue_button, self.recipe_button, self.load_button):
             row.addWidget(button)
         row.addStretch(1)
-        help_link = help_label("trusting-a-result")
+        help_link = help_label(topic)
         help_link.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         row.addWidget(help_link)
 

@@ -1,7 +1,7 @@
 """From arrays back to layers: names, place, look and the recipe."""
 
 import copy
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ def add_result(
         "layers": {
             **inputs.names,
             **inputs.marked,
-            "damage_labels": _labels_as_number(inputs.marked["labels"]),
+            **_damage_labels(inputs),
             "slice": [
                 None if inputs.cut.every or axis in inputs.plane.axes else at
                 for axis, at in enumerate(inputs.plane.point)
@@ -93,10 +93,10 @@ def add_result(
     }
     return viewer.add_image(
         in_layer(inputs, image),
-        name=unused_name(f"{inputs.names['image']} inpainted", names_in(viewer)),
+        name=unused_name(f"{inputs.names['image']} {inputs.spec.done}", names_in(viewer)),
         metadata={METADATA_KEY: copy.deepcopy(full)},
         multiscale=False,
-        **inputs.look,
+        **inputs.result_look,
     )
 
 
@@ -136,7 +136,7 @@ def add_preview(viewer: ViewerModel, inputs: Inputs, image: NDArray[Any]) -> Ima
         in_layer(inputs, image),
         name=unused_name(f"{inputs.names['image']} preview", names_in(viewer)),
         multiscale=False,
-        **inputs.look,
+        **inputs.result_look,
     )
 
 
@@ -145,7 +145,9 @@ def update_preview(layer: Image, inputs: Inputs, image: NDArray[Any]) -> None:
     layer.data = in_layer(inputs, image)
 
 
-def in_layer(inputs: Inputs, image: NDArray[Any]) -> NDArray[Any]:
+def in_layer(
+    inputs: Inputs, image: NDArray[Any], mix: Callable[..., NDArray[Any]] | None = None
+) -> NDArray[Any]:
     """Bring a picture of a run into the axes and colours of its layer.
 
     Parameters
@@ -153,17 +155,31 @@ def in_layer(inputs: Inputs, image: NDArray[Any]) -> NDArray[Any]:
     inputs : Inputs
         What was taken when Run was pressed.
     image : ndarray
-        (H, W) or (H, W, 3), or (P, H, W) or (P, H, W, 3), as `Inputs.image` is.
+        (H, W) or (H, W, 3), or (P, H, W) or (P, H, W, 3), as `Inputs.image` is, or as large as
+        the task makes it; of several proposals one after another.
+    mix : callable, optional
+        ``np.max`` and the like, for what has one value a pixel: makes one of those of colours
+        that were restored one by one.
 
     Returns
     -------
     ndarray
-        With all axes of the layer, and its opacity if it had one.
+        With all axes of the layer, and its opacity if it had one; an axis of the proposals in
+        front, if there are several.
     """
-    planes = inputs.cut.gather(image)
-    if inputs.alpha is not None:
-        alpha = np.asarray(inputs.alpha).reshape((*planes.shape[:3], 1))
-        planes = np.concatenate([planes, alpha], axis=-1)
+    if inputs.proposals > 1:
+        return np.stack([_in_layer(inputs, one, mix) for one in image])
+    return _in_layer(inputs, image, mix)
+
+
+def _in_layer(
+    inputs: Inputs, image: NDArray[Any], mix: Callable[..., NDArray[Any]] | None
+) -> NDArray[Any]:
+    planes = inputs.cut.gather(image, mix)
+    if inputs.alpha is not None and mix is None:
+        alpha = np.asarray(inputs.alpha)
+        alpha = alpha.repeat(inputs.growth, axis=-2).repeat(inputs.growth, axis=-1)
+        planes = np.concatenate([planes, alpha.reshape((*planes.shape[:3], 1))], axis=-1)
     return inputs.cut.place(planes)
 
 
@@ -172,5 +188,8 @@ def names_in(viewer: ViewerModel) -> set[str]:
     return {layer.name for layer in viewer.layers}
 
 
-def _labels_as_number(labels: str) -> int | str:
-    return int(labels) if labels.isdecimal() else labels
+def _damage_labels(inputs: Inputs) -> dict[str, int | str]:
+    labels = inputs.marked.get("labels")
+    if labels is None:
+        return {}
+    return {"damage_labels": int(labels) if labels.isdecimal() else labels}

@@ -40,6 +40,8 @@ class RunPanel(QWidget):
         The widget it is part of.
     queues : bool
         Whether another run can be asked for while one is on.
+    does : str
+        What a run does, for the button's tooltip.
 
     Attributes
     ----------
@@ -55,10 +57,15 @@ class RunPanel(QWidget):
     queue_dropped = Signal()
 
     def __init__(
-        self, controller: RunController, parent: QWidget | None = None, *, queues: bool = True
+        self,
+        controller: RunController,
+        parent: QWidget | None = None,
+        *,
+        queues: bool = True,
+        does: str = "restore the damaged pixels",
     ) -> None:
         super().__init__(parent)
-        self._queues = queues
+        self._queues, self._does = queues, f"{does[0].upper()}{does[1:]}"
         self._controller = controller
         self._fault = self._note = self._said = ""
         self.run_button = QPushButton("Run")
@@ -213,9 +220,7 @@ class RunPanel(QWidget):
         state = self._controller.state
         busy = state is not RunState.IDLE
         self.run_button.setText("Queue" if busy and self._queues else "Run")
-        does = (
-            "Do this when the runs before it have ended" if busy else "Restore the damaged pixels"
-        )
+        does = "Do this when the runs before it have ended" if busy else self._does
         self.run_button.setToolTip(self._fault or does)
         self.run_button.setEnabled(not self._fault and (self._queues or not busy))
         self.pause_button.setEnabled(state in (RunState.RUNNING, RunState.PAUSED))

@@ -25,7 +25,11 @@ class FieldScroll(QScrollArea):
     def sizeHint(self) -> QSize:  # noqa: N802  Qt's name
         """Ask for the height of the fields."""
         fields = self.widget()
-        return super().sizeHint() if fields is None else fields.sizeHint()
+        if fields is None:
+            return super().sizeHint()
+        # a page of many lines may wish for less than it needs; a style sheet may add a rim
+        wanted = fields.sizeHint().expandedTo(fields.minimumSizeHint())
+        return wanted.grownBy(self.contentsMargins())
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Follow the fields: another theme, another font, another height."""

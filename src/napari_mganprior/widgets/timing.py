@@ -131,7 +131,8 @@ class QualityTimes(QObject):
         made, self._running = self._running, None
         # the form may have changed between the last look and Run
         same = made is not None and (recipe or {}).get("n_windows") == made.windows.total
-        if recipe is not None and made is not None and same:
+        plain = not (recipe or {}).get("overrides")  # others have a pace of their own
+        if recipe is not None and made is not None and same and plain:
             self._store.record(recipe, made.windows, made.setup, seconds=seconds)
         self.refresh()
 

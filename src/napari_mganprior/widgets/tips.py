@@ -15,6 +15,18 @@ TIPS = {
         "A labels layer painted over the damage, or a shapes layer drawn over it. Only these "
         "pixels change."
     ),
+    "bad": (
+        "A labels or shapes layer that marks dead and hot pixels, if there is one: they are "
+        "filled, and all the others are drawn anew"
+    ),
+    "best": (
+        "Add the best of the searches as a layer, hidden at first; where the result is the best "
+        "one, add their average"
+    ),
+    "pick": (
+        "What the result is: the average of all searches, in which chance evens out, or the one "
+        "that explains best what was measured, which is sharper"
+    ),
     "new": "Add an empty labels layer that fits the image, and paint over the damage in it",
     "labels_used": "The labels that mark damage: 'all', or numbers and ranges like '1, 3-5'",
     "invert": "Damage is where nothing is marked: mark what is good",

@@ -7,23 +7,27 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.utils.colormaps import Colormap, DirectLabelColormap
-from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
+from napari_mganprior.widgets.geometry import with_axis
 from napari_mganprior.widgets.inputs import Inputs
 from napari_mganprior.widgets.results import in_layer, names_in, unused_name
 
-__all__ = ["add_history", "add_invented", "add_residual", "add_uncertainty"]
+__all__ = ["add_best", "add_history", "add_invented", "add_residual", "add_uncertainty"]
 
-_INVENTED_COLOUR = "#ff00d4"
+_INVENTED_COLOUR, _ESTIMATED_COLOUR = "#ff00d4", "#00c8ff"
 _RESIDUAL_COLOURS = ((0.77, 0.11, 0.49, 1.0), (0.97, 0.97, 0.97, 0.0), (0.3, 0.57, 0.13, 1.0))
 """The ends of PiYG; clear between them, so that one sees the picture where the drawing fits."""
 
 
 def add_invented(
-    viewer: ViewerModel, inputs: Inputs, invented: NDArray[np.bool_], result_name: str
+    viewer: ViewerModel,
+    inputs: Inputs,
+    invented: NDArray[np.bool_],
+    result_name: str,
+    estimated: NDArray[np.bool_] | None = None,
 ) -> Labels:
-    """Add a labels layer that outlines the pixels that were invented, not measured.
+    """Add a labels layer that outlines the pixels that were invented, or drawn anew.
 
     Parameters
     ----------
@@ -35,21 +39,28 @@ def add_invented(
         (H, W) or (P, H, W), bool.
     result_name : str
         Name of the layer whose pixels they are.
+    estimated : ndarray, optional
+        As large; pixels that were measured and drawn anew.
 
     Returns
     -------
     Labels
-        The new layer; 1 is invented.
+        The new layer; 1 is invented, 2 an estimate of what was measured.
     """
+    found = invented.astype(np.uint8)
+    if estimated is not None:
+        found[estimated] = 2
     layer = viewer.add_labels(
-        inputs.cut.place(inputs.cut.gather(invented, np.any).astype(np.uint8)),
+        in_layer(inputs, found, np.max),
         name=unused_name(f"{result_name}: invented", names_in(viewer)),
         colormap=DirectLabelColormap(
-            color_dict={None: "transparent", 0: "transparent", 1: _INVENTED_COLOUR}
+            color_dict={
+                None: "transparent", 0: "transparent", 1: _INVENTED_COLOUR, 2: _ESTIMATED_COLOUR
+            }
         ),
         opacity=0.5,
-        **inputs.place,
-    )
+        **inputs.result_place,
+    )  # fmt: skip
     layer.contour = 1  # the outline only: what was invented must stay visible
     return layer
 
@@ -78,14 +89,14 @@ def add_uncertainty(
     """
     largest = float(uncertainty.max())
     return viewer.add_image(
-        inputs.cut.place(inputs.cut.gather(uncertainty, np.max)),
+        in_layer(inputs, uncertainty, np.max),
         name=unused_name(f"{result_name}: uncertainty", names_in(viewer)),
         colormap="magma",
         contrast_limits=(0.0, largest if largest > 0 else 1.0),
         blending="additive",
         rgb=False,
         multiscale=False,
-        **inputs.place,
+        **inputs.result_place,
     )
 
 
@@ -112,20 +123,47 @@ def add_residual(
         The new layer: magenta where the drawing is too dark, green where it is too bright, clear
         where it fits; its limits lie as far below 0 as above.
     """
-    planes = inputs.cut.gather(residual)
-    if planes.ndim == 4:
-        planes = planes.mean(axis=-1)
+    if inputs.coloured:
+        residual = residual.mean(axis=-1)
+    planes = in_layer(inputs, residual, np.mean)
     largest = float(np.abs(planes).max())
     limit = largest if largest > 0 else 1.0
     return viewer.add_image(
-        inputs.cut.place(planes),
+        planes,
         name=unused_name(f"{result_name}: residual", names_in(viewer)),
         colormap=Colormap(_RESIDUAL_COLOURS, name="PiYG, clear at 0"),
         contrast_limits=(-limit, limit),
         blending="translucent",
         rgb=False,
         multiscale=False,
-        **inputs.place,
+        **inputs.image_place,
+    )
+
+
+def add_best(
+    viewer: ViewerModel, inputs: Inputs, image: NDArray[Any], which: str, result_name: str
+) -> Image:
+    """Add the best of the searches beside their mean, or their mean beside the best.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where to.
+    inputs : Inputs
+        What was taken when Run was pressed.
+    image : ndarray
+        Of the result's shape.
+    which : {"average", "best"}
+        What it is.
+    result_name : str
+        Name of the layer it stands beside.
+    """
+    return viewer.add_image(
+        in_layer(inputs, image),
+        name=unused_name(f"{result_name}: {which}", names_in(viewer)),
+        multiscale=False,
+        visible=False,  # it would hide the result
+        **inputs.result_look,
     )
 
 
@@ -161,36 +199,8 @@ def add_history(
         name=unused_name(f"{result_name}: history", names_in(viewer)),
         metadata={"steps": [int(step) for step in steps]},
         multiscale=False,
-        **{**inputs.look, **_with_axis(inputs.place)},
+        **{**inputs.result_look, **with_axis(inputs.result_place, "iteration")},
     )
     if layer.ndim == viewer.dims.ndim:
         viewer.dims.set_current_step(0, len(images) - 1)
     return layer
-
-
-def _with_axis(place: dict[str, Any]) -> dict[str, Any]:
-    """Return a place with one axis more in front, which nothing turns or stretches."""
-    n = len(place["scale"])
-    whole = Affine(
-        scale=place["scale"],
-        translate=place["translate"],
-        rotate=place["rotate"],
-        shear=place["shear"],
-    )
-    inner = Affine(scale=place["scale"], translate=place["translate"])
-    # Rotation and shear have no simple form in one dimension more; as a matrix they have.
-    rest = Affine(affine_matrix=place["affine"]).compose(whole).compose(inner.inverse)
-    matrix = np.eye(n + 2)
-    matrix[1:, 1:] = rest.affine_matrix
-    wider: dict[str, Any] = {
-        "scale": np.array([1.0, *place["scale"]]),
-        "translate": np.array([0.0, *place["translate"]]),
-        "affine": matrix,
-    }
-    if "units" in place:
-        wider["units"] = ("pixel", *place["units"])
-    if "axis_labels" in place:
-        wider["axis_labels"] = ("iteration", *place["axis_labels"])
-    for key in ("rotate", "shear"):
-        wider[key] = None
-    return wider
