@@ -147,6 +147,11 @@ bench-edit: $(STAMP) system  ## milliseconds a move of an editing slider takes, 
 	$(SCREEN)$(BIN)/python benchmarks/edit.py $(ARGS)
 bench-ui-training: $(STAMP) system  ## how long the window is deaf while a prior is trained
 	$(SCREEN)$(BIN)/python benchmarks/ui_training.py $(ARGS)
+bench-ui-training: $(STAMP) system  ## how long the window is deaf while a prior is trained
+	$(SCREEN)$(BIN)/python benchmarks/ui_training.py $(ARGS)
+
+bench-edit: $(STAMP) system  ## milliseconds a move of an editing slider takes, with and without a window
+	$(SCREEN)$(BIN)/python benchmarks/edit.py $(ARGS)
 
 bench-newcomer: build system  ## seconds from pip install to a restored sample, in a fresh environment
 	$(SCREEN)$(BIN)/python benchmarks/newcomer.py dist/*.whl $(ARGS)

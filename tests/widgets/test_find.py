@@ -69,7 +69,9 @@ def forms(viewer):
 
 
 def test_layers_filter_has_our_submenu(make_napari_viewer):
-    assert list(filter_menu(make_napari_viewer())) == [OPEN, AGAIN, MANY, PRIORS, TRAIN, ANALYSE]
+    titles = list(filter_menu(make_napari_viewer()))
+    assert OPEN in titles[:-5]  # the tasks come first
+    assert titles[-5:] == [AGAIN, MANY, PRIORS, TRAIN, ANALYSE]
 
 
 def test_the_menu_opens_the_form_and_the_command_finds_it(make_napari_viewer):

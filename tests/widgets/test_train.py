@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QApplication
 from napari_mganprior.errors import SettingsError
 from napari_mganprior.runs.training_folder import TrainingOrder, list_runs, run_folder, write_order
 from napari_mganprior.runs.training_news import TrainingNews, TrainingPoint
+from napari_mganprior.settings import Preferences, save_preferences
 from napari_mganprior.widgets.train import TrainWidget
 from napari_mganprior.widgets.train_fields import FILE, FOLDER, LAYERS, _take
 from napari_mganprior.widgets.train_keeper import training_keeper
@@ -327,6 +328,17 @@ def test_settings_are_remembered(form, model, qtbot, monkeypatch):
     other = TrainWidget(model, sizes=(16, 64), settings=TINY)
     qtbot.addWidget(other)
     assert (other.fields.minutes.value, other.fields.licence.value) == (77, "CC-BY-4.0")
+
+
+def test_preferences_decide_about_device_and_threads(form, monkeypatch):
+    save_preferences(Preferences(device="cuda", threads=3))
+    jobs = []
+    monkeypatch.setattr(form, "_start", jobs.append)
+    form.train()
+    form.fields.device.value = "auto"
+    form.train()
+    assert [job._order.device for job in jobs] == ["cpu", "cuda"]
+    assert [job._threads for job in jobs] == [3, 3]
 
 
 def test_a_run_that_lies_about_is_offered(form, qtbot):

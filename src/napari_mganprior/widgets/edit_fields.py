@@ -61,6 +61,14 @@ class EditFields(QWidget):
         self._make_fields()
         self._lay_out()
 
+    def refresh_priors(self) -> None:
+        """Offer the priors there are now."""
+        chosen, names = self.prior.value, prior_names()
+        if tuple(self.prior.choices) != tuple(names):
+            self.prior.choices = names
+            if chosen in names:
+                self.prior.value = chosen
+
     def _make_fields(self) -> None:
         images = partial(_images, self._viewer)
         self.image = ComboBox(

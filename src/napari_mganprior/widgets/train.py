@@ -1,6 +1,7 @@
 """The dock widget "Train a prior": from your own images to a prior that every form offers."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -71,6 +72,7 @@ class TrainWidget(QWidget):
         self._said = ""
         self.fields = TrainFields(lambda: list(napari_viewer.layers), sizes, settings)
         self.fields.restore(recall(_TASK))
+        current_preferences()  # napari reads its manifests for it once, which would hold up Train
         self.resume_row = ResumeRow()
         self.train_button = QPushButton("Train")
         self.status = QLabel()
@@ -108,7 +110,10 @@ class TrainWidget(QWidget):
         """Begin with what the form says."""
         try:
             order, layers = self.fields.order()
-            job = TrainingJob.begin(order, layers, threads=current_preferences().threads)
+            preferences = current_preferences()
+            if order.device == "auto":
+                order = replace(order, device=preferences.device)
+            job = TrainingJob.begin(order, layers, threads=preferences.threads)
         except MGANPriorError as error:
             self._tell(error)
             return
