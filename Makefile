@@ -25,9 +25,9 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
 	prior-histology prior-blood prior-satellite priors priors-gpu encoder bench-inpaint \
-	bench-reference bench-tasks bench-losses bench-methods bench-training bench-quality \
-	bench-layers bench-ui bench-edit bench-ui-training bench-newcomer fuzz-imports screenshots \
-	samples build wheel-check clean
+	bench-own-prior bench-reference bench-tasks bench-losses bench-methods bench-training \
+	bench-quality bench-layers bench-ui bench-edit bench-ui-training bench-newcomer fuzz-imports \
+	screenshots samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -121,6 +121,9 @@ encoder: $(STAMP)  ## give a prior an encoder (ARGS='my_prior.safetensors --minu
 bench-inpaint: $(STAMP)  ## quality in the hole against single code, reference and biharmonic; needs DATA
 	$(BIN)/python benchmarks/inpaint.py --data $(DATA)/nuclei/test.npz $(ARGS)
 
+bench-own-prior: $(STAMP)  ## 60 images and 30 minutes: does the prior beat biharmonic? needs DATA
+	$(BIN)/python benchmarks/own_prior.py --data $(DATA)/nuclei $(ARGS)
+
 bench-reference: $(STAMP)  ## our engine's speed against the original procedure; needs DATA
 	$(BIN)/python benchmarks/reference.py --data $(DATA)/nuclei/test.npz $(ARGS)
 
@@ -134,6 +137,7 @@ bench-methods: $(STAMP)  ## every method of the search on a few test images; nee
 
 bench-training: $(STAMP)  ## images a second of the trainer, with and without bfloat16 and channels_last
 	$(BIN)/python benchmarks/training.py $(ARGS)
+
 bench-quality: $(STAMP)  ## every task, method and prior against what else there is; docs/benchmarks.md; needs DATA
 	$(BIN)/python benchmarks/quality.py --data $(DATA) --vgg $(VGG) $(ARGS)
 
@@ -143,10 +147,6 @@ bench-layers: $(STAMP)  ## the paper's layer study on nuclei, into docs/benchmar
 bench-ui: $(STAMP) system  ## what the live preview costs, memory after ten runs, the longest wait
 	$(SCREEN)$(BIN)/python benchmarks/ui.py $(ARGS)
 
-bench-edit: $(STAMP) system  ## milliseconds a move of an editing slider takes, with and without a window
-	$(SCREEN)$(BIN)/python benchmarks/edit.py $(ARGS)
-bench-ui-training: $(STAMP) system  ## how long the window is deaf while a prior is trained
-	$(SCREEN)$(BIN)/python benchmarks/ui_training.py $(ARGS)
 bench-ui-training: $(STAMP) system  ## how long the window is deaf while a prior is trained
 	$(SCREEN)$(BIN)/python benchmarks/ui_training.py $(ARGS)
 
