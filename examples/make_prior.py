@@ -180,8 +180,8 @@ clouds, burnt-in marks. For teaching and display, said to be repaired.""",
   bands and continents are foreign to it. At most a whole tile fits into its view: 640 m.
 * Every tile was stretched between its own 1st and 99.8th percentile, so colours are relative:
   dark water and dark forest came in brighter than they are.
-* **Its samples are the weakest of the four.** Built-up land comes out as repeated loops, fields have
-  wavy borders, and roads are missing. Look at the grid above before you use it.
+* **Its samples are the weakest of the four.** Built-up land comes out as repeated loops, fields
+  have wavy borders, and roads are missing. Look at the grid above before you use it.
 * It draws 64x64 px at a time. Larger holes are filled window by window and hold together only as
   far as the windows overlap.""",
     repeat="""`make prior-satellite`, with `train.zip` and `test.zip` of the tiles in
