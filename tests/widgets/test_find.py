@@ -27,6 +27,7 @@ pytestmark = pytest.mark.gui
 
 PLUGIN = "mGANprior restoration"
 OPEN = f"Inpaint ({PLUGIN})"
+OTHERS = [f"{name} ({PLUGIN})" for name in ("Colorize", "Denoise", "Invert", "Super-resolve")]
 AGAIN = f"Inpaint the active layer with the last settings ({PLUGIN})"
 MANY = f"Batch ({PLUGIN})"
 PRIORS = f"Priors ({PLUGIN})"
@@ -67,7 +68,9 @@ def forms(viewer):
 
 
 def test_layers_filter_has_our_submenu(make_napari_viewer):
-    assert list(filter_menu(make_napari_viewer())) == [OPEN, AGAIN, MANY, PRIORS]
+    assert list(filter_menu(make_napari_viewer())) == [
+        OPEN, *OTHERS, AGAIN, MANY, PRIORS
+    ]  # fmt: skip
 
 
 def test_the_menu_opens_the_form_and_the_command_finds_it(make_napari_viewer):
