@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
+VGG ?= ../shared/perceptual/vgg_normalised_conv3_1.pth
 WHEEL_VENV ?= .wheel-venv
 OLDEST_VENV ?= .venv-oldest
 # the oldest numpy and scipy have no wheels for later ones
@@ -23,8 +24,10 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv system lint format test test-fast test-oldest coverage demo prior-nuclei \
-	prior-histology bench-inpaint bench-newcomer bench-reference bench-tasks bench-training \
-	bench-ui fuzz-imports screenshots samples build wheel-check clean
+	prior-histology prior-blood prior-satellite priors priors-gpu encoder bench-inpaint \
+	bench-reference bench-tasks bench-losses bench-methods bench-training bench-quality \
+	bench-layers bench-ui bench-edit bench-ui-training bench-newcomer fuzz-imports screenshots \
+	samples build wheel-check clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +102,22 @@ prior-nuclei: $(STAMP)  ## train the bundled prior nuclei again (about an hour; 
 prior-histology: $(STAMP)  ## the same for the bundled prior histology
 	$(BIN)/python examples/make_prior.py histology $(DATA)/histology $(ARGS)
 
+prior-blood: $(STAMP)  ## the same for the bundled prior blood
+	$(BIN)/python examples/make_prior.py blood $(DATA)/blood $(ARGS)
+
+prior-satellite: $(STAMP)  ## the same for the bundled prior satellite
+	$(BIN)/python examples/make_prior.py satellite $(DATA)/satellite $(ARGS)
+
+priors: prior-nuclei prior-histology prior-blood prior-satellite  ## train all four bundled priors again
+
+priors-gpu: $(STAMP)  ## nuclei, histology and blood at 128 px, into .priors-128; needs DATA and CUDA
+	for name in nuclei histology blood; do \
+		$(BIN)/python examples/make_prior.py $${name}128 $(DATA)/$$name --device cuda \
+			--out .priors-128 $(ARGS) || exit; \
+	done
+encoder: $(STAMP)  ## give a prior an encoder (ARGS='my_prior.safetensors --minutes 5')
+	$(BIN)/python examples/add_encoder.py $(ARGS)
+
 bench-inpaint: $(STAMP)  ## quality in the hole against single code, reference and biharmonic; needs DATA
 	$(BIN)/python benchmarks/inpaint.py --data $(DATA)/nuclei/test.npz $(ARGS)
 
@@ -108,11 +127,31 @@ bench-reference: $(STAMP)  ## our engine's speed against the original procedure;
 bench-tasks: $(STAMP)  ## denoising and super-resolution against classical methods; needs DATA
 	$(BIN)/python benchmarks/tasks.py --data $(DATA)/nuclei/test.npz $(ARGS)
 
+bench-losses: $(STAMP)  ## what feature losses and the likelihood of photon noise are worth; needs DATA
+	$(BIN)/python benchmarks/losses.py --data $(DATA)/nuclei/test.npz $(ARGS)
+bench-methods: $(STAMP)  ## every method of the search on a few test images; needs DATA
+	$(BIN)/python benchmarks/methods.py --data $(DATA)/nuclei/test.npz $(ARGS)
+
 bench-training: $(STAMP)  ## images a second of the trainer, with and without bfloat16 and channels_last
 	$(BIN)/python benchmarks/training.py $(ARGS)
+bench-quality: $(STAMP)  ## every task, method and prior against what else there is; docs/benchmarks.md; needs DATA
+	$(BIN)/python benchmarks/quality.py --data $(DATA) --vgg $(VGG) $(ARGS)
+
+bench-layers: $(STAMP)  ## the paper's layer study on nuclei, into docs/benchmarks.md; needs DATA
+	$(BIN)/python benchmarks/layers.py --data $(DATA) $(ARGS)
 
 bench-ui: $(STAMP) system  ## what the live preview costs, memory after ten runs, the longest wait
 	$(SCREEN)$(BIN)/python benchmarks/ui.py $(ARGS)
+
+bench-edit: $(STAMP) system  ## milliseconds a move of an editing slider takes, with and without a window
+	$(SCREEN)$(BIN)/python benchmarks/edit.py $(ARGS)
+bench-ui-training: $(STAMP) system  ## how long the window is deaf while a prior is trained
+	$(SCREEN)$(BIN)/python benchmarks/ui_training.py $(ARGS)
+bench-ui-training: $(STAMP) system  ## how long the window is deaf while a prior is trained
+	$(SCREEN)$(BIN)/python benchmarks/ui_training.py $(ARGS)
+
+bench-edit: $(STAMP) system  ## milliseconds a move of an editing slider takes, with and without a window
+	$(SCREEN)$(BIN)/python benchmarks/edit.py $(ARGS)
 
 bench-newcomer: build system  ## seconds from pip install to a restored sample, in a fresh environment
 	$(SCREEN)$(BIN)/python benchmarks/newcomer.py dist/*.whl $(ARGS)

@@ -2,7 +2,8 @@
 
 ``make bench-training`` prints a table for the CPU, and for a GPU where there is one. All variants
 are alive at once and take turns, 16 steps each (one of them with the penalty), so that whatever
-else the machine does meets them alike. The number is the median over the turns.
+else the machine does meets them alike. The numbers are medians over the turns. On a machine that
+does much else, images a CPU second, with OMP_NUM_THREADS=1, say more than images a second.
 """
 
 import argparse
@@ -28,16 +29,19 @@ class Variant:
     name: str
     state: TrainingState
     rates: list[float] = field(default_factory=list)
+    cpu_rates: list[float] = field(default_factory=list)
 
-    def turn(self, source: CropSource) -> None:
+    def turn(self, source: CropSource, steps: int = STEPS) -> None:
         """Train a turn and note the rate."""
         state = self.state
-        state.n_images = state.images_seen + STEPS * state.step_images
+        state.n_images = state.images_seen + steps * state.step_images
         strength = state.augmentation.strength
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         for _ in train(state, source):
             state.augmentation.strength = strength  # whatever the signal says
-        self.rates.append(STEPS * state.step_images / (time.perf_counter() - start))
+        images = steps * state.step_images
+        self.rates.append(images / (time.perf_counter() - start))
+        self.cpu_rates.append(images / (time.process_time() - cpu_start))
 
 
 def noise(resolution: int, channels: int) -> CropSource:
@@ -88,21 +92,23 @@ def main() -> None:
         name = torch.cuda.get_device_name() if device.startswith("cuda") else device
         made = variants(args.resolution, args.channels, args.batch_size, device)
         for variant in made:
-            variant.turn(source)  # to warm up
+            variant.turn(source, 2)  # to warm up
+            variant.state.images_seen = 0
             variant.rates.clear()
+            variant.cpu_rates.clear()
         start = time.perf_counter()
         while time.perf_counter() - start < args.seconds or not made[0].rates:
             for variant in made:
                 variant.turn(source)
         slowest = median(made[0].rates)
         print(f"\n{name}, {len(made[0].rates)} turns of {STEPS} steps")
-        print("| variant | images a second | lowest .. highest | to the first |")
-        print("|---|---|---|---|")
+        print("| variant | images a second | lowest .. highest | to the first | a CPU second |")
+        print("|---|---|---|---|---|")
         for variant in made:
             rates = variant.rates
             print(
                 f"| {variant.name} | {median(rates):.1f} | {min(rates):.1f} .. {max(rates):.1f} "
-                f"| {median(rates) / slowest:.2f} |"
+                f"| {median(rates) / slowest:.2f} | {median(variant.cpu_rates):.1f} |"
             )
 
 

@@ -7,8 +7,10 @@ Run it where there is a display, or under xvfb::
 It opens a sample, opens the form, runs it, and writes widget-before.png, -running.png, -after.png
 at 1366 x 768, in the dark theme, -light.png in the light one, a picture of each page of the form
 and of the recipe in both, a picture of each other task's form before and after a run, the same of
-the form Batch after a run over three layers, and of the form Priors with a card and with a file to
-import.
+the form Batch after a run over three layers, of the form Priors with a card and with a file to
+import, of the form Edit with two sliders moved, and of the form Train a prior before and in the
+middle of a run, for which it needs images: ``DATA/nuclei/train.npz``. The form Analyse is
+shown after either analysis. ``--only train`` takes one form's.
 """
 
 import argparse
@@ -168,7 +170,7 @@ def show_batch(camera: Camera, chosen: argparse.Namespace) -> None:
     viewer.window.remove_dock_widget(widget)
 
 
-def show_priors(camera: Camera) -> None:
+def show_priors(camera: Camera, _: argparse.Namespace) -> None:
     """Take the pictures of the form Priors; the file to import is one of nobody's."""
     viewer = camera.viewer
     viewer.layers.clear()
@@ -185,6 +187,107 @@ def show_priors(camera: Camera) -> None:
     viewer.window.remove_dock_widget(widget)
 
 
+def show_edit(camera: Camera, chosen: argparse.Namespace) -> None:
+    """Take the pictures of the form Edit, two sliders moved."""
+    viewer = camera.viewer
+    viewer.layers.clear()
+    part = load_sample(chosen.sample).truth[64:128, 64:128]
+    cells = viewer.add_image(part, name="nuclei")
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Edit")
+    widget.quality.value = chosen.quality
+    widget.found_by.value = "pca"
+    widget.invert()
+
+    def idle() -> bool:
+        return not (widget.controller.busy or widget.latest.busy)
+
+    if not wait(lambda: idle() and widget.rows.directions, seconds=chosen.timeout):
+        raise SystemExit(f"The inversion did not end: {widget.status.text()}")
+    for number, strength in ((0, 3.0), (1, -2.0)):
+        widget.rows.set_strength(number, strength)
+        wait(idle, seconds=chosen.timeout)
+    cells.translate = (0, -72)  # beside the preview, to compare
+    viewer.fit_to_view() if hasattr(viewer, "fit_to_view") else viewer.reset_view()
+    for theme in THEMES:
+        camera.shoot(f"edit-{theme}", theme)
+    viewer.window.remove_dock_widget(widget)
+
+
+def show_train(camera: Camera, chosen: argparse.Namespace) -> None:
+    """Take the pictures of the form Train a prior; the run is discarded."""
+    path = chosen.data / "nuclei" / "train.npz"
+    if not path.exists():
+        print(f"No {path}: the pictures of the form Train a prior stay as they are.")
+        return
+    with np.load(path) as file:
+        images = [file[key] for key in file.files]
+    side = 256
+    planes = [image[:side, :side] for image in images if min(image.shape) >= side][:100]
+    viewer = camera.viewer
+    viewer.layers.clear()
+    viewer.add_image(np.stack(planes), name="nuclei", contrast_limits=(0, 160))
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Train a prior")
+    widget.fields.layers.value = [viewer.layers["nuclei"]]
+    widget.fields.name.value = "my-nuclei"
+    widget.fields.domain.value = "nuclei, fluorescence, 20x"
+    widget.fields.minutes.value = chosen.train_minutes
+    for theme in THEMES:
+        camera.shoot(f"train-form-{theme}", theme)
+    viewer.theme = "dark"
+    widget.train_button.click()
+    monitor = widget.monitor
+    if not wait(lambda: bool(monitor.distance.lines), seconds=chosen.timeout):
+        raise SystemExit(f"Nothing was measured: {widget.status.text()} {monitor.pace.text()}")
+    wait(lambda: len(monitor.distance.lines[0]) >= chosen.distances, seconds=chosen.timeout)
+    for theme in THEMES:
+        camera.shoot(f"train-running-{theme}", theme)
+    for _ in range(2):
+        monitor.discard_button.click()
+    wait(lambda: widget.keeper.job is None, seconds=chosen.timeout)
+    viewer.window.remove_dock_widget(widget)
+
+
+def show_analyse(camera: Camera, chosen: argparse.Namespace) -> None:
+    """Take the pictures of the form Analyse after a layer study, and after the roles of codes."""
+    viewer = camera.viewer
+    viewer.layers.clear()
+    viewer.add_image(load_sample(chosen.sample).truth, name="nuclei")
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Analyse")
+    fields = widget.fields
+    fields.cuts.value, fields.codes.value, fields.task.value = (
+        "1, 3, 5, 7, 9",
+        "1, 5, 20",
+        "missing",
+    )
+    fields.restarts.value, fields.steps.value, fields.quality.value = 1, 40, "fast"
+    for kind in ("study", "roles"):
+        fields.kind.value = kind
+        widget.run()
+        if not wait(lambda: not widget.controller.busy, seconds=chosen.timeout):
+            raise SystemExit(f"The {kind} did not end: {widget.panel.status.text()}")
+        viewer.layers["nuclei"].visible = False
+        part = viewer.layers[-1]  # below it, other layers of this analysis are hidden
+        viewer.camera.center = part.data_to_world([0] * (part.ndim - 2) + [31.5, 31.5])
+        viewer.camera.zoom = 8
+        name = "analyse" if kind == "study" else "analyse-roles"
+        for theme in THEMES:
+            camera.shoot(f"{name}-{theme}", theme)
+        part.visible = False
+    viewer.window.remove_dock_widget(widget)
+    viewer.layers.clear()
+
+
+SHOWS = {
+    "inpaint": show_inpaint,
+    "tasks": show_tasks,
+    "batch": show_batch,
+    "priors": show_priors,
+    "edit": show_edit,
+    "train": show_train,
+    "analyse": show_analyse,
+}
+
+
 def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -192,7 +295,10 @@ def main() -> None:
     parser.add_argument("--sample", default="nuclei_bubble")
     parser.add_argument("--quality", default="balanced")
     parser.add_argument("--folder", type=Path, default=Path("docs/images"))
-    parser.add_argument("--tasks", action="store_true", help="only those of the other tasks")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--train-minutes", type=int, default=30, help="of Train a prior")
+    parser.add_argument("--distances", type=int, default=4, help="measured before its picture")
+    parser.add_argument("--only", choices=SHOWS, help="the pictures of these forms alone")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
@@ -203,12 +309,9 @@ def main() -> None:
         viewer = napari.Viewer()
         viewer.window.resize(*SIZE)
         camera = Camera(viewer, chosen.folder)
-        if not chosen.tasks:
-            show_inpaint(camera, chosen)
-        show_tasks(camera, chosen)
-        if not chosen.tasks:
-            show_batch(camera, chosen)
-            show_priors(camera)
+        for name, show in SHOWS.items():
+            if chosen.only in (None, name):
+                show(camera, chosen)
         viewer.close()
 
 

@@ -8,6 +8,7 @@ No class here derives from `RuntimeError`: Qt worker wrappers swallow that type
 __all__ = [
     "ComputeError",
     "DeviceError",
+    "DirectionError",
     "DownloadError",
     "ImageError",
     "ImportRefused",
@@ -47,6 +48,10 @@ class ImportRefused(PriorError):  # noqa: N818  it is no fault, it is an answer
 
 class DeviceError(MGANPriorError, ValueError):
     """The compute device asked for is not there."""
+
+
+class DirectionError(MGANPriorError, ValueError):
+    """A direction of editing cannot be read, learnt, or used with this prior's codes."""
 
 
 class StorageError(MGANPriorError, OSError):

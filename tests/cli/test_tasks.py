@@ -12,7 +12,7 @@ from napari_mganprior.runs.tasks import TASKS
 SMALL = ("--quality", "fast", "--quiet", "--n-steps", "3", "--device", "cpu")
 
 
-@pytest.mark.parametrize("task", ["denoise", "super-resolve", "colorize", "invert"])
+@pytest.mark.parametrize("task", ["denoise", "super-resolve", "colorize", "invert", "edit"])
 def test_the_input_is_never_written_over(task, job, capsys):
     """Law: not even with --overwrite, and it is said before torch is loaded."""
     image = job / "image.png"
@@ -22,7 +22,7 @@ def test_the_input_is_never_written_over(task, job, capsys):
     assert image.read_bytes() == before
 
 
-@pytest.mark.parametrize("task", ["denoise", "super-resolve", "colorize", "invert"])
+@pytest.mark.parametrize("task", ["denoise", "super-resolve", "colorize", "invert", "edit"])
 def test_other_files_are_written_over_only_when_asked_for(task, job, capsys):
     assert main([task, str(job / "image.png"), "-o", str(job / "mask.png")]) == 2
     assert "exists already" in capsys.readouterr().err

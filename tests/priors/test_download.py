@@ -17,7 +17,8 @@ import pytest
 
 from napari_mganprior.errors import DownloadError, SettingsError, StorageError
 from napari_mganprior.priors import download
-from napari_mganprior.priors.download import download_steps, shown_address
+from napari_mganprior.priors.addresses import check_redirect, shown_address
+from napari_mganprior.priors.download import download_steps
 
 DATA = bytes(range(256)) * 400  # 102,400 bytes
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -227,8 +228,8 @@ def test_redirects_on_this_computer_are_followed_others_refused(server, target):
 
 def test_a_redirect_from_https_never_leads_to_plain_http():
     with pytest.raises(DownloadError, match="wanted https all the way"):
-        download._check_redirect("https://example.org/a", "http://127.0.0.1/a")
-    download._check_redirect("https://example.org/a", "https://cdn.example.net/a")
+        check_redirect("https://example.org/a", "http://127.0.0.1/a")
+    check_redirect("https://example.org/a", "https://cdn.example.net/a")
 
 
 @pytest.mark.parametrize(

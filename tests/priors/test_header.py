@@ -38,7 +38,8 @@ def test_it_says_what_the_real_reader_says(prior_folder, name):
     """Law: header(file) = card(file), hash included."""
     path = find_prior("nuclei") if name == "nuclei" else prior_folder / f"{name}.safetensors"
     header, (card, sha256) = read_header(path), read_card(path)
-    assert header.card == json.loads(json.dumps(asdict(card)))
+    # a file from before there were encoders does not speak of them
+    assert {"encoder": {}, **header.card} == json.loads(json.dumps(asdict(card)))
     assert (header.name, header.domain) == (card.name, card.domain)
     assert prior_sha256(path) == sha256
     generator = load_prior(path).generator

@@ -32,6 +32,7 @@ def test_a_card_is_told(own, tmp_path):
     assert told["Shows"] == "leaves"
     assert told["Images"] == images_in_words("own") == "16 px grey"
     assert told["Architecture"] == "pggan"
+    assert told["Networks"] == "generator, discriminator"
     assert told["Pixel size"] == "1 mm"
     assert told["Licence"] == "CC0-1.0"
     assert told["Data"] == "a walk"

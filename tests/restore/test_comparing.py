@@ -10,7 +10,7 @@ import torch
 from napari_mganprior import deep_distance, fetch_weights
 from napari_mganprior.arrays import seeded
 from napari_mganprior.errors import ImageError, PriorError, SettingsError
-from napari_mganprior.inversion.config import preset
+from napari_mganprior.inversion.config import overridden, preset
 from napari_mganprior.inversion.perceptual import VGG16
 from napari_mganprior.priors import WEIGHTS
 from napari_mganprior.restore import Denoising, Inpainting, NoiseConfig
@@ -137,6 +137,13 @@ def test_fetched_weights_are_found(server, tmp_path, monkeypatch, tiny_prior):
     assert isinstance(network, VGG16)
 
 
+def test_features_of_no_weight_are_refused_rather_than_passed_over():
+    with pytest.raises(SettingsError, match="Got features 'vgg16' of no weight; wanted a weight"):
+        overridden(config(), {"features": "vgg16"})
+    chosen = overridden(config(), {"features": "vgg16", "feature_weight": 0.1})
+    assert (chosen.features, chosen.feature_weight) == ("vgg16", 0.1)
+
+
 # Distances
 
 
@@ -221,6 +228,17 @@ def test_the_likelihood_changes_the_result(tiny_prior):
         results.append(run.result())
     assert not np.array_equal(results[0].image, results[1].image)
     assert results[1].image.min() >= 0
+
+
+def test_photon_noise_is_denoised_by_the_likelihood_unless_told_otherwise(tiny_prior):
+    poisson = NoiseConfig(model="poisson", gain=1.0, offset=0.0, read_noise=0.5)
+    for noise, overrides, wanted in (
+        (poisson, {}, "poisson-gaussian"),
+        (poisson, {"data_term": "mse"}, "mse"),
+        (NoiseConfig(level=1.0), {}, "mse"),
+    ):
+        run = Denoising(photons(), tiny_prior, noise=noise, quality="fast", overrides=overrides)
+        assert run._config.data_term == wanted
 
 
 def test_the_likelihood_of_noise_that_does_not_grow_is_refused(tiny_prior):

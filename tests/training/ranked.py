@@ -1,6 +1,6 @@
 """One of two processes that torchrun starts: see test_launch.py.
 
-Trains three times: with given crops and codes, then straight, then stopped and resumed.
+Trains with given crops and codes, then straight, then stopped and resumed, then by the clock.
 """
 
 import sys
@@ -84,11 +84,11 @@ def main() -> None:
         given = train_given(4, ranks, rank=ranks.rank, size=ranks.size)
         torch.save(given, out / f"given{ranks.rank}.pt")
 
-        def session(name: str):
+        def session(name: str, minutes: float | None = None):
             # a folder of its own for each, as on machines that share no disk
             folder = out / f"{name}{ranks.rank}"
             return run_session(
-                folder, source, config, device=device, save_every=16, minutes=None, ranks=ranks
+                folder, source, config, device=device, save_every=16, minutes=minutes, ranks=ranks
             )
 
         straight = list(session("straight"))
@@ -97,8 +97,10 @@ def main() -> None:
         first.close()
         stopped = stopped[:4] + list(session("stopped"))
         steps = [[(s.generator_loss, s.images_seen) for s in x] for x in (straight, stopped)]
+        timed = [(s.n_images, s.images_seen, s.notice) for s in session("timed", 0.03)]
         rngs = ranks.gathered(source.batch(1, torch.Generator().manual_seed(ranks.rank)))
-        torch.save({"steps": steps, "gathered": torch.stack(rngs)}, out / f"steps{ranks.rank}.pt")
+        result = {"steps": steps, "timed": timed, "gathered": torch.stack(rngs)}
+        torch.save(result, out / f"steps{ranks.rank}.pt")
 
 
 if __name__ == "__main__":

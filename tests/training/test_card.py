@@ -31,6 +31,7 @@ TEXT = CardText(
     use="Tests.",
     limits="Everything else.",
     repeat="Run the tests.",
+    notice="Copyright (c) nobody",
 )
 
 
@@ -123,6 +124,7 @@ def test_published_prior_card_and_pictures_agree(tmp_path, state, source, held_o
         "| Seed | 0 |",
         "![Samples above, the nearest training crops below](discs_nearest.png)",
         "Everything else.",
+        "## Licence notice\n\nCopyright (c) nobody",
     ):
         assert line in page
     (row,) = [line for line in page.splitlines() if line.startswith("| samples, held-out")]

@@ -74,11 +74,11 @@ def test_blank_crops_are_rare_but_not_absent():
     assert 20 < blank < 220  # 260 if they were drawn blindly
 
 
-@pytest.mark.parametrize("shape", [(24, 24), (24, 24, 3)])
+@pytest.mark.parametrize("shape", [(24, 24), (24, 24, 1), (24, 24, 2), (24, 24, 3), (24, 24, 4)])
 def test_channels(shape):
     images = {str(i): np.arange(np.prod(shape)).reshape(shape) % (50 + i) for i in range(8)}
     source = CropSource(images, 16)
-    assert source.image_channels == (3 if len(shape) == 3 else 1)
+    assert source.image_channels == (*shape, 1)[2]
     assert source.batch(2, seeded(0)).shape == (2, source.image_channels, 16, 16)
 
 
@@ -116,7 +116,7 @@ def test_grey_and_rgb_are_not_mixed():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (np.zeros((20, 20, 4), np.uint8), r"shape \(20, 20, 4\)"),
+        (np.zeros((20, 20, 5), np.uint8), r"shape \(20, 20, 5\)"),
         (np.zeros((5, 20, 20), np.uint8), r"Take single slices"),
         (np.zeros((2, 20, 20, 3), np.uint8), r"shape \(2, 20, 20, 3\)"),
         (np.zeros(20, np.uint8), r"shape \(20,\)"),

@@ -43,6 +43,7 @@ def train(process, folder: Path, seconds: float) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_killed_twenty_times_it_is_the_straight_run_to_the_last_bit(trainer, tmp_path, same):
     """Law: whenever a run is killed, its folder holds a whole checkpoint, and the run goes on.
 

@@ -15,6 +15,8 @@ from napari_mganprior.training.session import open_state, run_session
 
 SCRIPT = Path(__file__).with_name("ranked.py")
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture(scope="module")
 def ranked():
@@ -34,7 +36,7 @@ def both(tmp_path_factory) -> Path:
         [*run, SCRIPT, out],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
         env={
             **os.environ,
@@ -115,6 +117,15 @@ def test_stopped_and_resumed_by_two_is_straight_by_two(both, same):
     for state in states:
         del state["seconds"]
     assert same(*states)
+
+
+@pytest.mark.slow
+def test_both_keep_to_the_first_ones_clock(both):
+    """Law: a time budget comes to the same crops and the same words everywhere."""
+    mine, other = (torch.load(both / f"steps{rank}.pt")["timed"] for rank in (0, 1))
+    assert mine == other
+    assert mine[-1][0] == mine[-1][1]
+    assert any("time budget of 0.03 minutes" in notice for *_, notice in mine)
 
 
 @pytest.mark.slow

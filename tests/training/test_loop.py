@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from napari_mganprior.errors import TrainingError
+from napari_mganprior.training import loop
+from napari_mganprior.training.augment import augment
 from napari_mganprior.training.loop import TrainingState, train
 
 
@@ -172,3 +174,57 @@ def test_the_penalty_weakens_after_the_images_it_is_told(source, tiny_config):
     before, after = zip(*weights, strict=True), (weights[0][2], weights[1][2])
     assert all(torch.equal(a, b) for a, b in list(before)[:2])
     assert not torch.equal(*after)
+
+
+@pytest.mark.parametrize("mix", [0.0, 0.5])
+def test_resumed_in_mid_augmentation_is_straight_to_the_last_bit(source, tiny_config, same, mix):
+    """Law: as above, with crops being changed and codes being mixed."""
+    config = replace(tiny_config, n_images=80, mix_probability=mix)
+    straight, stopped = TrainingState(config), TrainingState(config)
+    for state in (straight, stopped):
+        state.augmentation.strength = 0.4
+    wanted = list(train(straight, source))
+    run = train(stopped, source)
+    got = [next(run) for _ in range(11)]  # between two corrections of the strength
+    run.close()
+    resumed = TrainingState.from_state_dict(stopped.state_dict())
+    got += train(resumed, source)
+    assert got == wanted
+    assert same(resumed.state_dict(), straight.state_dict())
+    assert wanted[-1].augment != 0.4
+
+
+@pytest.mark.parametrize(
+    ("augments", "score", "rises"), [(True, 9, 1), (True, -9, 0), (False, 9, 0)]
+)
+def test_the_strength_follows_the_scores_of_real_crops(
+    source, tiny_config, monkeypatch, augments, score, rises
+):
+    """Real and drawn crops are changed as much as a discriminator asks for that knows them all."""
+    config = replace(tiny_config, n_images=40, augment=augments)
+    state = TrainingState(config)
+    seen = []
+
+    def recorded(images, strength, rng):
+        seen.append(strength)
+        return augment(images, strength, rng)
+
+    monkeypatch.setattr(loop, "augment", recorded)
+    with torch.no_grad():
+        state.discriminator.score.bias.fill_(score)
+    steps = list(train(state, source))
+    assert [step.overfit for step in steps[:7]] == [None] * 7
+    raised = 8 * 4 / 50_000 * rises
+    assert steps[7].augment == pytest.approx(raised)
+    assert steps[7].overfit == ((1 if score > 0 else -1) if augments else None)
+    # fake, real, fake again in every step
+    assert seen == pytest.approx([0.0] * 24 + [raised] * 6)
+
+
+def test_grey_crops_reach_the_discriminator_channels_last(tiny_config):
+    """One channel is in both orders at once; its strides decide the order of all that follows."""
+    images = torch.rand(4, 1, 16, 16)
+    for last, strides in ((True, (256, 1, 16, 1)), (False, (256, 256, 16, 1))):
+        shown = loop._shown(TrainingState(replace(tiny_config, channels_last=last)), images)
+        assert shown.stride() == strides
+        assert torch.equal(shown, images)

@@ -21,9 +21,10 @@ def poison(state: TrainingState, network: str) -> None:
 def test_a_run_that_goes_wrong_is_taken_back_slower(tmp_path, source, tiny_config, network):
     """Law: NaN anywhere costs the crops since the last checkpoint, and half the learning rate."""
     config = replace(tiny_config, n_images=48)
-    poisoned = []
+    poisoned, told = [], []
 
     def saved(state: TrainingState) -> None:
+        told.append(state)
         if state.images_seen == 16 and not poisoned:
             poison(state, network)
             poisoned.append(state)
@@ -35,6 +36,7 @@ def test_a_run_that_goes_wrong_is_taken_back_slower(tmp_path, source, tiny_confi
     assert "taken back to 16 (1 of at most 3 times)" in noticed.notice
     assert noticed.images_seen == 20
     assert seen[-1] == 48
+    assert told[1] is told[-1] is not told[0]  # whoever keeps the state has the good one
     assert back
     state = open_state(tmp_path / "checkpoint.pt")
     assert state.rollbacks == 1

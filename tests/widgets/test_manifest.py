@@ -201,6 +201,9 @@ def test_samples_are_a_damaged_picture_and_its_mask(manifest):
         "preferences",
         "help",
         "priors_view",
+        "train",
+        "analyse",
+        "edit",
     ],
 )
 def test_neither_manifest_nor_widget_nor_samples_import_torch(module):

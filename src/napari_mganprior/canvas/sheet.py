@@ -76,6 +76,11 @@ class Sheet:
         here = np.s_[top : top + side, left : left + side]
         return self._values[here].astype(np.float32), self._measured[here].astype(np.float32)
 
+    def erase(self) -> None:
+        """Forget what was drawn, to draw anew."""
+        for kept in (self._total, self._best, self._spread, self._weight):
+            kept[:] = 0
+
     def fill(self, window: Window, pictures: NDArray[np.float32], best: int = 0) -> None:
         """Blend a window's drawings in, one a restart, (R, size, size, C); ``best`` is a number."""
         blend(self.plan, window, pictures, self._total, self._spread, self._weight)

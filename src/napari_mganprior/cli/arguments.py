@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from napari_mganprior import __version__
+from napari_mganprior.cli.analyse_arguments import add_analyse
+from napari_mganprior.cli.edit_arguments import add_edit
+from napari_mganprior.cli.train_arguments import add_train
 from napari_mganprior.inversion.config import QUALITIES
 from napari_mganprior.restore.tasks import ADVANCED, PICKS, PLANES, TASKS, Option, TaskSpec
 
@@ -32,10 +35,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="OUT.npz",
         help="file to write the codes to",
     )
+    add_edit(commands, _add_output, _add_engine, _add_zoom)
+    add_analyse(commands, _add_seed_and_device)
     _add_run(commands)
     _add_demo(commands)
     _add_priors(commands)
-    _add_train(commands)
+    add_train(commands)
     return parser
 
 
@@ -263,43 +268,6 @@ def _add_import(actions: _Commands) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(action="import", when_stopped="Nothing was written.")
-
-
-def _add_train(commands: _Commands) -> None:
-    parser = commands.add_parser(
-        "train",
-        help="make a prior from your own images",
-        description="Train a prior on random crops. Hours on a CPU, minutes to an hour on a GPU. "
-        "It can be stopped at any time: the same command goes on from the last checkpoint.",
-    )
-    parser.add_argument(
-        "source", type=Path, metavar="SOURCE.npz", help="one array (H, W) or (H, W, 3) a key"
-    )
-    parser.add_argument("--name", required=True, help="name of the prior")
-    _add_output(
-        parser, "-o", metavar="FOLDER", help="folder for the checkpoint and NAME.safetensors"
-    )
-    parser.add_argument(
-        "--held-out",
-        type=Path,
-        metavar="OTHER.npz",
-        help="images kept aside: the prior is measured on them, and a model card is written",
-    )
-    parser.add_argument("--domain", default="", help="what the images show, in words")
-    parser.add_argument("--licence", default="not stated", help="under which the prior may be used")
-    parser.add_argument(
-        "--images", type=int, default=200_000, help="crops to learn from (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--resolution",
-        type=int,
-        default=64,
-        help="side of the crops in pixels, a power of two (default: %(default)s)",
-    )
-    _add_seed_and_device(parser)
-    parser.set_defaults(
-        module="train", when_stopped="The last checkpoint stays: the same command goes on from it."
-    )
 
 
 def _add_output(

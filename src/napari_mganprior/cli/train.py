@@ -1,94 +1,329 @@
 """`napari-mganprior train`: a prior from the user's own images."""
 
 import argparse
+import shlex
+import signal
 import sys
-from typing import TYPE_CHECKING
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from napari_mganprior.errors import StorageError
+from napari_mganprior.errors import StorageError, TrainingError
+from napari_mganprior.files import write_atomically
 from napari_mganprior.priors import check_prior_name, user_folder
 
 if TYPE_CHECKING:
+    import torch
+
     from napari_mganprior.training.card import CardText
+    from napari_mganprior.training.config import TrainingConfig
+    from napari_mganprior.training.loop import TrainingStep
+    from napari_mganprior.training.ranks import Ranks
+    from napari_mganprior.training.sources import Sources
+    from napari_mganprior.training.state import TrainingState
 
 __all__ = ["run"]
 
+_IMAGES = 200_000
+_SAVE_EVERY, _MEASURE_EVERY = 2_000, 10_000  # crops
+_N_CROPS, _N_SEARCHED = 2_000, 20_000  # what the finished prior is measured with
+_ENCODER_SHARE, _ENCODER_MINUTES = 0.1, (0.5, 10.0)  # of the time of the run; bounds
+_RATE_AFTER, _RATE_STEPS = 5.0, 5  # seconds and steps of training after which the rate is told
+_SHOWN = 10  # skipped files; all of them stand in a file
+_ENDINGS = ("_grid.png", "_nearest.png", ".md", ".safetensors")  # the prior itself last
+
 
 def run(args: argparse.Namespace) -> None:
-    """Train, or go on training, and write the prior."""
+    """Train, or go on training, and put the prior among the user's own."""
     check_prior_name(args.name)
-    prior_path = args.output / f"{args.name}.safetensors"
-    if prior_path.exists() and not args.overwrite:
+    folder = args.output or Path(f"{args.name}-training")
+    installed = user_folder() / f"{args.name}.safetensors"
+    if installed.exists() and not args.overwrite:
         raise StorageError(
-            f"Got the output {prior_path}, which exists already; wanted a new name. Choose "
-            "another with --name, or allow overwriting (--overwrite)."
+            f"Got the name {args.name!r}, which one of your priors has already ({installed}); "
+            "wanted a new name. Choose another with --name, or allow overwriting (--overwrite)."
         )
-    from napari_mganprior.arrays import choose_device
-    from napari_mganprior.cli.progress import follow
-    from napari_mganprior.training.card import publish_prior
-    from napari_mganprior.training.config import TrainingConfig
-    from napari_mganprior.training.data import CropSource, load_images
-    from napari_mganprior.training.session import export_prior, open_state, run_session
+    from napari_mganprior.training.launch import joined_ranks
 
-    device = choose_device(args.device)
-    source = CropSource(load_images(args.source), args.resolution)
-    held_out = CropSource(load_images(args.held_out), args.resolution) if args.held_out else None
-    if source.skipped and not args.quiet:
-        print(f"{len(source.skipped)} images are left out as unusable.", file=sys.stderr)
-    config = TrainingConfig(
-        resolution=args.resolution,
-        widths=_widths(args.resolution),
-        image_channels=source.image_channels,
-        n_images=args.images,
+    # torchrun may have started several of us: each trains, the first one speaks and writes
+    with joined_ranks(args.device) as (ranks, device):
+        args.quiet = args.quiet or ranks.rank > 0
+        _run(args, folder, device, ranks)
+
+
+def _run(args: argparse.Namespace, folder: Path, device: "torch.device", ranks: "Ranks") -> None:
+    from napari_mganprior.training.config import TrainingConfig
+
+    sources = _open(args)
+    _tell_sources(sources, folder, quiet=args.quiet)
+    config = TrainingConfig.for_resolution(
+        args.resolution,
+        image_channels=sources.train.image_channels,
+        device=device,
+        n_images=_IMAGES if args.images is None else args.images,
         seed=args.seed,
     )
-    steps = run_session(args.output, source, config, device=device)
-    for _ in follow(
-        steps,
-        lambda step: (
-            step.images_seen,
-            step.n_images,
-            f"losses {step.generator_loss:.2f} {step.discriminator_loss:.2f}",
-        ),
-        unit="crop",
-        quiet=args.quiet,
-    ):
-        pass
-    state = open_state(args.output / "checkpoint.pt", device)
-    text = _card_text(args, source.n_images)
-    if held_out is not None:
-        sha256 = publish_prior(state, args.output, text, train=source, held_out=held_out)
+    if args.keep_now:
+        if not (folder / "checkpoint.pt").exists():
+            raise TrainingError(
+                f"Got --keep-now, but no checkpoint in {folder}; wanted one that was trained for a "
+                "while. Leave --keep-now out to start, or name the folder with -o."
+            )
     else:
-        sha256 = export_prior(
-            state,
-            prior_path,
-            name=text.name,
-            domain=text.domain,
-            licence=text.licence,
-            training={"data": text.data, "n_images_used": source.n_images},
-        )
-    print(f"{prior_path}  sha256 {sha256}")
-    print(f"Use it with --prior {prior_path}, or by name from anywhere: copy it to {user_folder()}")
+        _train(args, folder, sources, config, device, ranks)
+    if ranks.rank == 0:
+        _publish(args, folder, sources, device)
 
 
-def _widths(resolution: int) -> tuple[int, ...]:
-    """Choose the channels at 4, 8, .. pixels: 24 at the full size, doubling down to 192."""
-    sides = [4 * 2**i for i in range(max(1, resolution.bit_length() - 2))]
-    return tuple(min(192, 24 * resolution // side) for side in sides)
+def _open(args: argparse.Namespace) -> "Sources":
+    """Read the images, showing how far it is."""
+    from napari_mganprior.cli.progress import follow
+    from napari_mganprior.training.sources import opening_steps
+
+    steps = opening_steps(
+        args.sources,
+        args.resolution,
+        held_out=args.held_out,
+        seed=args.seed,
+        channels=args.channels,
+        cache_bytes=int(args.cache * 1e9),
+    )
+    sources = None
+    for step in follow(
+        steps,
+        lambda step: (step.index, step.n_steps, f"{step.n_images} images"),
+        unit="file",
+        quiet=args.quiet,
+        label="Reading",
+    ):
+        sources = step.sources
+    assert sources is not None
+    return sources
 
 
-def _card_text(args: argparse.Namespace, n_images: int) -> "CardText":
+def _tell_sources(sources: "Sources", folder: Path, *, quiet: bool) -> None:
+    lines = [f"{name}: {why}" for name, why in sources.skipped.items()]
+    if lines:
+        write_atomically(folder / "skipped.txt", ("\n".join(lines) + "\n").encode())
+    if quiet:
+        return
+    train = sources.train
+    kind = {1: "grey", 3: "RGB"}.get(train.image_channels, f"{train.image_channels}-channel")
+    _say(f"Training on {train.n_images} {kind} images; held out: {sources.how or 'nothing'}.")
+    if lines:
+        _say(f"Left out: {len(lines)}, all of them listed in {folder / 'skipped.txt'}.")
+        for line in lines[:_SHOWN]:
+            _say(f"  {line}")
+
+
+def _train(
+    args: argparse.Namespace,
+    folder: Path,
+    sources: "Sources",
+    config: "TrainingConfig",
+    device: "torch.device",
+    ranks: "Ranks",
+) -> None:
+    from napari_mganprior.cli.progress import follow
+    from napari_mganprior.training.session import run_session, save_state
+
+    latest: list[TrainingState] = []
+    steps = run_session(
+        folder,
+        sources.train,
+        config,
+        held_out=sources.held_out,
+        minutes=args.minutes,
+        device=device,
+        save_every=_SAVE_EVERY,
+        measure_every=_MEASURE_EVERY,
+        saved=lambda state: latest.__setitem__(slice(None), [state]),
+        ranks=ranks,
+    )
+    told = _Told(quiet=args.quiet)
+    with _asked_to_stop(alone=ranks.size == 1) as asked:
+        for step in follow(steps, _place, unit="crop", quiet=args.quiet, label="Training"):
+            told.step(step)
+            if asked.is_set():
+                # before the first checkpoint nobody has told us the state: a minute's work
+                if latest and not latest[0].suspect:
+                    save_state(latest[0], folder / "checkpoint.pt")
+                    if not args.quiet:
+                        _say(f"Saved after {step.images_seen:,} crops, in {folder}.")
+                raise KeyboardInterrupt
+
+
+def _place(step: "TrainingStep") -> tuple[int, int, str]:
+    note = f"losses {step.generator_loss:.2f} {step.discriminator_loss:.2f}"
+    return step.images_seen, step.n_images, note
+
+
+class _Told:
+    """Tells once how fast it goes, and of every step what a person should know."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._first: tuple[float, int] | None = None
+        self._steps, self._rate_told = 0, False
+
+    def step(self, step: "TrainingStep") -> None:
+        if self._quiet:
+            return
+        now = time.monotonic()
+        if self._first is None:  # the first step is slower than the rest
+            self._first = now, step.images_seen
+            if step.images_seen > 1_000:
+                _say(f"Going on from a checkpoint, at {step.images_seen:,} crops.")
+        self._steps += 1
+        seconds, seen = now - self._first[0], step.images_seen - self._first[1]
+        # by then a time budget is a number of crops, too
+        if not self._rate_told and seconds >= _RATE_AFTER and self._steps > _RATE_STEPS:
+            self._rate_told = True
+            left = (step.n_images - step.images_seen) * seconds / seen
+            _say(
+                f"Measured: {seen / seconds:.3g} crops a second; up to {step.n_images:,} crops it "
+                f"will take about {left / 60:.3g} minutes more."
+            )
+        if step.notice:
+            _say(step.notice)
+        if step.distance is not None:
+            _say(f"{step.images_seen:,} crops: distance to held-out crops {step.distance:.1f}")
+
+
+@contextmanager
+def _asked_to_stop(*, alone: bool) -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a wish, so that the step under way ends; the second stops.
+
+    Not where other processes would wait for this one.
+    """
+    asked = threading.Event()
+    if not alone or threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def wish(_number: int, _frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, wish)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _publish(
+    args: argparse.Namespace, folder: Path, sources: "Sources", device: "torch.device"
+) -> None:
+    """Write the prior beside its checkpoint, and a copy among the user's own."""
+    from napari_mganprior.training.card import publish_prior
+
+    state = _best_state(folder, device)
+    text = _card_text(args, sources, state)
+    if not args.quiet:
+        _say(f"Drawing and measuring samples after {state.images_seen:,} crops.")
+    assert sources.held_out is not None  # a tenth can always be spared
+    sha256 = publish_prior(
+        state,
+        folder,
+        text,
+        train=sources.train,
+        held_out=sources.held_out,
+        # the same memory at every size
+        n_crops=max(16, _N_CROPS * 64**2 // max(64, args.resolution) ** 2),
+        n_searched=_N_SEARCHED,
+    )
+    if args.encoder:
+        sha256 = _add_encoder(args, folder / args.name, state.seconds, sha256)
+    for made in (folder / f"{args.name}{ending}" for ending in _ENDINGS):
+        if made.exists():
+            write_atomically(user_folder() / made.name, made.read_bytes())
+    print(f"{user_folder() / args.name}.safetensors  sha256 {sha256}")
+    print(f"Use it with --prior {args.name}, or choose it in napari.")
+
+
+def _add_encoder(args: argparse.Namespace, stem: Path, seconds: float, sha256: str) -> str:
+    """Train an encoder on the prior's own drawings, and name the new hash on its card."""
+    from napari_mganprior.cli.progress import follow
+    from napari_mganprior.generators.checkpoint import add_encoder, load_prior
+    from napari_mganprior.training.encoder import EncoderConfig, EncoderState, train_encoder
+
+    share = _ENCODER_SHARE * seconds / 60
+    minutes = min(max(share, _ENCODER_MINUTES[0]), _ENCODER_MINUTES[1])
+    if not args.quiet:
+        _say(f"Training an encoder on its drawings, about {minutes:.2g} minutes.")
+    path, page = stem.with_name(f"{stem.name}.safetensors"), stem.with_name(f"{stem.name}.md")
+    generator = load_prior(path).generator
+    state = EncoderState(generator, EncoderConfig(seed=args.seed))
+    steps = train_encoder(generator, state, minutes=minutes)
+    shown = follow(
+        steps,
+        lambda step: (step.images_seen, step.n_images, f"loss {step.image_loss:.3f}"),
+        unit="drawing",
+        quiet=args.quiet,
+        label="Encoder",
+    )
+    last = next(iter(deque(shown, maxlen=1)), None)
+    if last is None:  # not even its first drawings were done in the time
+        return sha256
+    trained = {
+        "images_seen": last.images_seen,
+        "minutes": minutes,
+        "image_loss": last.image_loss,
+        "code_loss": last.code_loss,
+        "config": state.config.to_dict(),
+    }
+    renewed = add_encoder(path, path, state.encoder, trained)
+    text = page.read_text(encoding="utf-8").replace(sha256, renewed)
+    write_atomically(page, text.encode())
+    return renewed
+
+
+def _best_state(folder: Path, device: "torch.device") -> "TrainingState":
+    """Open the checkpoint, or an earlier state that was measured to be closer to real crops."""
+    from napari_mganprior.training.session import open_state
+
+    state = open_state(folder / "checkpoint.pt", device)
+    best = folder / "best.pt"
+    measured_since = state.images_seen - (state.best_images or 0) >= _MEASURE_EVERY
+    if state.best_distance is not None and measured_since and best.exists():
+        return open_state(best, device)
+    return state
+
+
+def _card_text(args: argparse.Namespace, sources: "Sources", state: "TrainingState") -> "CardText":
     from napari_mganprior.training.card import CardText
 
-    domain = args.domain or f"images like those of {args.source.name}"
+    shown = ", ".join(path.name for path in args.sources)
+    domain = args.domain or f"images like those of {shown}"
+    held_out = f"; held out: {sources.how}" if sources.how else ""
+    again = ["napari-mganprior", "train", *(path.name for path in args.sources)]
+    again += ["--name", args.name, "--resolution", str(args.resolution), "--seed", str(args.seed)]
+    again += ["--images", str(state.n_images)]
+    if args.channels is not None:
+        chosen = args.channels
+        words = chosen if isinstance(chosen, str) else ",".join(map(str, chosen))
+        again += ["--channels", words]
     return CardText(
         name=args.name,
         domain=domain,
         pixel_size="as in the training images",
-        data=f"{n_images} images of {args.source.name}, random crops, turned and mirrored",
+        data=f"{sources.train.n_images} images of {shown}, random {args.resolution}x"
+        f"{args.resolution} crops, turned and mirrored{held_out}",
         licence=args.licence,
         use=f"Filling damaged pixels of {domain}.",
         limits="It invents: what stands in the hole is plausible, not measured. Never count or "
         "measure there. It knows only what its training images showed.",
-        repeat=f"`napari-mganprior train {args.source.name} --name {args.name} --images "
-        f"{args.images} --resolution {args.resolution} --seed {args.seed} -o FOLDER`",
+        repeat=f"`{shlex.join(again)}`, with the same images.",
     )
+
+
+def _say(text: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)  # above a progress bar that may be there

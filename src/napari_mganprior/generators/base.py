@@ -67,6 +67,9 @@ class SplitGenerator(nn.Module, ABC):
     code_space: str = "z"
     """The space in which `head` expects codes. In z they lie on a sphere (`code_radius`)."""
 
+    direction_space: str = "z"
+    """The space in which codes are moved when a picture is edited: w where there are styles."""
+
     @property
     def code_radius(self) -> float:
         """Length of a code: that of the codes it was trained on, sqrt(D) for N(0, 1)."""
@@ -194,6 +197,13 @@ class SplitGenerator(nn.Module, ABC):
     def noise_above(self, layer: int) -> Tensor:
         """Return the noise inputs of the layers above a cut, one behind the other, (P,)."""
         return torch.zeros(0)
+
+    def entry_weight(self) -> Tensor | None:
+        """Return the linear map through which codes of `direction_space` come in, (M, D).
+
+        One row a number that it makes. None where the architecture has no such map of its own.
+        """
+        return None
 
     def forward(self, z: Tensor) -> Tensor:
         """Draw images from codes (B, D)."""

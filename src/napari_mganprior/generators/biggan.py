@@ -162,6 +162,16 @@ class _BigGAN(SplitGenerator):
         """Split codes (B, D): what the dense layer takes, and the blocks' styles (B, S, W)."""
         raise NotImplementedError
 
+    def entry_weight(self) -> Tensor:
+        """Return the dense layer and all modulations as maps of the whole code, (M, D)."""
+        # what a layer takes is a linear function of the code, so the unit vectors show its matrix
+        first, styles = self.split(torch.eye(self.code_dim, device=self.scale.device))
+        maps = [self.start.weight @ first.T]
+        for index, block in enumerate(self.blocks if self.style_dim else ()):
+            taken = styles[:, index].T  # (W, D)
+            maps += [m.weight @ taken for m in block.modules() if isinstance(m, Dense)]
+        return torch.cat(maps)
+
     def n_mixed(self, layer: int) -> int:
         """Count the styles above a cut."""
         self._check_layer(layer)

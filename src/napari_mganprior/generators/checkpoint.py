@@ -1,14 +1,14 @@
 """Weight files: the only place that opens or writes them.
 
-A prior is one ``.safetensors`` file. Its tensors are named ``generator.*`` and
-``discriminator.*``; its header carries a `PriorCard` as JSON under the key
+A prior is one ``.safetensors`` file. Its tensors are named ``generator.*``, ``discriminator.*``
+and ``encoder.*``; its header carries a `PriorCard` as JSON under the key
 ``napari-mganprior``. Nothing in such a file can run code when it is opened.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from napari_mganprior.errors import PriorError
 from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.base import SplitGenerator
 from napari_mganprior.generators.biggan import BigGANDeepGenerator, BigGANGenerator
+from napari_mganprior.generators.card import WHAT_TO_DO, PriorCard
 from napari_mganprior.generators.dcgan import DCGANGenerator
 from napari_mganprior.generators.described import DescribedGenerator
 from napari_mganprior.generators.encoder import Encoder
@@ -41,7 +42,6 @@ __all__ = [
 ]
 
 HEADER_KEY = "napari-mganprior"
-_FORMAT = 1
 _ARCHITECTURES: dict[str, tuple[type[SplitGenerator], type[nn.Module] | None]] = {
     "biggan": (BigGANGenerator, None),
     "biggan-deep": (BigGANDeepGenerator, None),
@@ -53,125 +53,6 @@ _ARCHITECTURES: dict[str, tuple[type[SplitGenerator], type[nn.Module] | None]] =
 }
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LARGEST_HEADER = 16 * 1024 * 1024
-_WHAT_TO_DO = "Choose a .safetensors file made by `napari-mganprior`, or install it again."
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PriorCard:
-    """What a prior is, stored in the header of its file.
-
-    Attributes
-    ----------
-    name : str
-        Short name, as shown in lists.
-    architecture : str
-        Name of the network family, ``"pggan"``, ``"stylegan"``, ``"stylegan2"``.
-    generator, discriminator : dict
-        Keywords that build the networks again; an empty dict means there is none.
-    domain : str
-        What the images show, in words.
-    value_range : tuple of float
-        Range of the generator's images.
-    pixel_normalisation : dict
-        How pixel values were mapped to that range: ``{"kind": "percentile", "low": 1.0,
-        "high": 99.8}``, percentiles in per cent of a whole image's pixels.
-    pixel_size : str
-        Scale at which the training images were taken, in words.
-    training : dict
-        Data, images seen, seed, settings and measured distances.
-    licence : str
-        Under which the weights may be used.
-    encoder : dict
-        Keywords that build the encoder again; an empty dict means there is none.
-    """
-
-    name: str
-    architecture: str
-    generator: dict[str, Any]
-    discriminator: dict[str, Any]
-    domain: str
-    value_range: tuple[float, float] = (-1.0, 1.0)
-    pixel_normalisation: dict[str, Any] = field(
-        default_factory=lambda: {"kind": "percentile", "low": 1.0, "high": 99.8}
-    )
-    pixel_size: str = ""
-    training: dict[str, Any] = field(default_factory=dict)
-    licence: str = ""
-    encoder: dict[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> str:
-        """Write the card as JSON; without an encoder as it was before there were any."""
-        raw = {"format": _FORMAT, **asdict(self)}
-        if not self.encoder:
-            del raw["encoder"]
-        return json.dumps(raw, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str, *, source: str) -> "PriorCard":
-        """Read a card from JSON.
-
-        Parameters
-        ----------
-        text : str
-            What `to_json` wrote.
-        source : str
-            Where it came from, for messages.
-
-        Raises
-        ------
-        PriorError
-            If the text is not such a card.
-        """
-        try:
-            raw = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise PriorError(
-                f"Got a broken header in {source}; wanted JSON. {_WHAT_TO_DO}"
-            ) from error
-        known = {f.name: f for f in fields(cls)}
-        required = {"name", "architecture", "generator", "discriminator", "domain"}
-        if not isinstance(raw, dict) or not required <= raw.keys():
-            raise PriorError(
-                f"Got a header in {source} without {sorted(required)}; wanted all of them. "
-                f"{_WHAT_TO_DO}"
-            )
-        if raw.pop("format", None) != _FORMAT:
-            raise PriorError(
-                f"Got {source} in another format version; wanted format {_FORMAT}. "
-                "Update napari-mganprior, or install the prior again."
-            )
-        unknown = raw.keys() - known.keys()
-        if unknown:
-            raise PriorError(
-                f"Got unknown entries {sorted(unknown)} in the header of {source}; wanted only "
-                f"{sorted(known)}. Update napari-mganprior, or install the prior again."
-            )
-        wrong = sorted(key for key, value in raw.items() if not _fits(key, value))
-        if wrong:
-            raise PriorError(
-                f"Got entries {wrong} of the wrong type in the header of {source}; wanted text, "
-                f"numbers and tables as in the documentation of PriorCard. {_WHAT_TO_DO}"
-            )
-        low, high = raw.get("value_range", (-1.0, 1.0))
-        return cls(**{**raw, "value_range": (float(low), float(high))})
-
-
-def _fits(key: str, value: Any) -> bool:
-    """Whether a value of a card has the type its entry needs."""
-    if key in ("generator", "discriminator", "encoder", "training"):
-        return isinstance(value, dict)
-    if key == "value_range":
-        return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
-    if key == "pixel_normalisation":
-        return isinstance(value, dict) and all(
-            _is_number(value.get(end)) and 0 <= value[end] <= 100 for end in ("low", "high")
-        )
-    return isinstance(value, str)
-
-
-def _is_number(value: Any) -> bool:
-    # a comparison, since JSON's whole numbers can be too long for a float
-    return isinstance(value, int | float) and -1e30 < value < 1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +269,7 @@ def build_networks(path: Path, card: PriorCard, tensors: dict[str, Tensor]) -> t
     if stray:
         raise PriorError(
             f"Got weights in {path.name} that belong to no network: {stray[:3]}; wanted only "
-            f"those named {' or '.join(prefixes)}. {_WHAT_TO_DO}"
+            f"those named {' or '.join(prefixes)}. {WHAT_TO_DO}"
         )
     generator_class, discriminator_class = _ARCHITECTURES[card.architecture]
     generator = _build(path, generator_class, card.generator, tensors, "generator.")
@@ -398,7 +279,7 @@ def build_networks(path: Path, card: PriorCard, tensors: dict[str, Tensor]) -> t
             raise PriorError(
                 f"Got a discriminator in {path.name}, a prior of architecture "
                 f"{card.architecture!r}, which has none here; wanted a generator only. "
-                f"{_WHAT_TO_DO}"
+                f"{WHAT_TO_DO}"
             )
         discriminator = _build(
             path, discriminator_class, card.discriminator, tensors, "discriminator."
@@ -415,7 +296,7 @@ def _check_encoder(path: Path, encoder: Encoder, generator: SplitGenerator) -> N
     if both[0] != both[1]:
         raise PriorError(
             f"Got an encoder in {path.name} for size, channels and code length {both[0]}; wanted "
-            f"the generator's, {both[1]}. {_WHAT_TO_DO}"
+            f"the generator's, {both[1]}. {WHAT_TO_DO}"
         )
 
 
@@ -447,7 +328,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise PriorError(
             f"Could not read the prior {path} ({error.strerror or error}); wanted a readable "
-            f"file. {_WHAT_TO_DO}"
+            f"file. {WHAT_TO_DO}"
         ) from error
 
 
@@ -462,13 +343,13 @@ def _open(path: Path, data: bytes) -> Any:
     if not 0 < length <= min(_LARGEST_HEADER, len(data) - 8):
         raise PriorError(
             f"Got {path.name}, which is truncated or no .safetensors file ({len(data)} bytes). "
-            f"{_WHAT_TO_DO}"
+            f"{WHAT_TO_DO}"
         )
     try:
         return safe_open(str(path), framework="pt", device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
         raise PriorError(
-            f"Got {path.name}, which is truncated or damaged ({error}). {_WHAT_TO_DO}"
+            f"Got {path.name}, which is truncated or damaged ({error}). {WHAT_TO_DO}"
         ) from error
 
 
@@ -476,7 +357,7 @@ def _card(path: Path, metadata: Mapping[str, str] | None) -> PriorCard:
     if not metadata or HEADER_KEY not in metadata:
         raise PriorError(
             f"Got {path.name}, a .safetensors file without a {HEADER_KEY!r} header; wanted a "
-            f"prior. {_WHAT_TO_DO}"
+            f"prior. {WHAT_TO_DO}"
         )
     return PriorCard.from_json(metadata[HEADER_KEY], source=path.name)
 
@@ -494,7 +375,7 @@ def _build(
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise PriorError(
             f"Got {path.name} with a description its {prefix[:-1]} cannot be built from "
-            f"({error}). {_WHAT_TO_DO}"
+            f"({error}). {WHAT_TO_DO}"
         ) from error
     wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     got = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -504,16 +385,16 @@ def _build(
         if shape != expected:
             raise PriorError(
                 f"Got {shape} for the weight {prefix}{key} in {path.name}; wanted {expected}. "
-                f"{_WHAT_TO_DO}"
+                f"{WHAT_TO_DO}"
             )
         if got[key].dtype not in _DTYPES:
             raise PriorError(
                 f"Got the weight {prefix}{key} of {path.name} as {got[key].dtype}; wanted one of "
-                f"{', '.join(map(str, _DTYPES))}. {_WHAT_TO_DO}"
+                f"{', '.join(map(str, _DTYPES))}. {WHAT_TO_DO}"
             )
         if not torch.isfinite(got[key]).all():
             raise PriorError(
-                f"Got NaN or infinity in the weight {prefix}{key} of {path.name}. {_WHAT_TO_DO}"
+                f"Got NaN or infinity in the weight {prefix}{key} of {path.name}. {WHAT_TO_DO}"
             )
     network.load_state_dict({k: v.float() for k, v in got.items()}, assign=True)
     return network

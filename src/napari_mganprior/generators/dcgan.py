@@ -86,6 +86,11 @@ class DCGANGenerator(SplitGenerator):
             "image_channels": self.image_channels,
         }
 
+    def entry_weight(self) -> Tensor:
+        """Return the weights of the first block, (16 C, D): it makes 4x4 positions of a code."""
+        weight: Tensor = self.blocks[0].weight  # type: ignore[assignment]
+        return weight.flatten(1).T
+
     def feature_shape(self, layer: int) -> tuple[int, int, int]:
         """Return (C_l, H_l, W_l): the code itself at 0, else the output of block ``layer - 1``."""
         self._check_layer(layer)

@@ -288,6 +288,16 @@ class DescribedGenerator(SplitGenerator):
             "layers": [dict(layer) for layer in self._described],
         }
 
+    def entry_weight(self) -> Tensor | None:
+        """Return the weights of the first layer, (M, D); None where it has none."""
+        first = self.layers[0]
+        if not isinstance(first, _Weighted):
+            return None
+        weight: Tensor = first.weight
+        if isinstance(first, _ConvTranspose):
+            return weight.flatten(1).T
+        return weight.movedim(1, -1).flatten(0, -2)  # dense (M, D), or (M, D, h, w)
+
     def feature_shape(self, layer: int) -> tuple[int, int, int]:
         """Return (C_l, H_l, W_l); vectors have H_l = W_l = 1."""
         self._check_layer(layer)

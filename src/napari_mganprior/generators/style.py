@@ -60,6 +60,7 @@ class StyleGenerator(SplitGenerator):
     """
 
     code_spaces = ("z", "w", "w+")
+    direction_space = "w"
     w_avg: Tensor
 
     def __init__(
@@ -162,6 +163,14 @@ class StyleGenerator(SplitGenerator):
             return styles
         w = self._map(code) if self.code_space == "z" else code
         return w[:, None].expand(-1, self.n_styles, -1)
+
+    def entry_weight(self) -> Tensor:
+        """Return the affine maps of all layers, one below the other, (M, W): styles come in there.
+
+        One style moves all layers, so that all of them have a say in what a direction does.
+        """
+        maps = [getattr(module, "affine", None) for module in self.modules()]
+        return torch.cat([layer.weight for layer in maps if isinstance(layer, Dense)])
 
     def head(self, z: Tensor, layer: int) -> Features:
         """Run the first ``layer`` layers on codes (B, D)."""

@@ -255,12 +255,18 @@ def overridden(config: InversionConfig, overrides: Mapping[str, Any]) -> Inversi
     Raises
     ------
     SettingsError
-        If a name is unknown or a value out of range.
+        If a name is unknown, a value out of range, or features are chosen that have no weight.
     """
     changed = dict(overrides)
     if "layer" in changed:
         changed.setdefault("fine_layer", changed["layer"])
-    return InversionConfig.from_dict({**config.to_dict(), **changed})
+    chosen = InversionConfig.from_dict({**config.to_dict(), **changed})
+    if "features" in overrides and chosen.feature_weight == 0:
+        raise SettingsError(
+            f"Got features {chosen.features!r} of no weight; wanted a weight above 0. Give "
+            "feature_weight too (--feature-weight 0.1), or leave features out."
+        )
+    return chosen
 
 
 def preset(quality: str, cuts: tuple[int, int] = (5, 7)) -> InversionConfig:

@@ -8,19 +8,19 @@ where the server says that it still has the same file, or where the hash will te
 
 import contextlib
 import hashlib
-import json
 import logging
 import re
 import shutil
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 from napari_mganprior.errors import DownloadError, SettingsError, StorageError
+from napari_mganprior.priors.addresses import check_address, check_redirect, shown_address
+from napari_mganprior.priors.partial import Partial, sweep
 from napari_mganprior.settings import is_offline
 
 __all__ = [
@@ -28,8 +28,6 @@ __all__ = [
     "checked_sha256",
     "download_steps",
     "file_sha256",
-    "is_address",
-    "shown_address",
 ]
 
 _CHUNK = 16 * 1024  # bytes: small, so that a slow line can be cancelled
@@ -39,7 +37,6 @@ _PAUSE = 1.0  # seconds before the next attempt
 _TRIES = 3  # attempts that bring nothing
 _MOST_TRIES = 50  # attempts in all, however little each brings
 _MOST_HOPS = 5  # redirects
-_STALE = 14 * 24 * 3600.0  # seconds after which what has come is thrown away
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _WORDS = {
@@ -70,23 +67,6 @@ class DownloadStep:
     total: int = 0
     doing: str
     sha256: str = ""
-
-
-def is_address(source: str) -> bool:
-    """Whether a text is an address rather than a path."""
-    return "://" in source
-
-
-def shown_address(url: str) -> str:
-    """Return an address without password and query, which may be secret.
-
-    Examples
-    --------
-    >>> shown_address("https://me:word@example.org/a.safetensors?token=1")
-    'https://example.org/a.safetensors'
-    """
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def checked_sha256(text: str | None) -> str | None:
@@ -148,7 +128,7 @@ def download_steps(
         If the file cannot be written, or the disk has no room for it.
     """
     sha256 = checked_sha256(sha256)
-    _check_address(url)
+    check_address(url)
     if is_offline():
         raise DownloadError(
             f"Got {shown_address(url)} to download, but downloads are switched off; wanted to be "
@@ -157,8 +137,8 @@ def download_steps(
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
-        part = _Partial(target.parent, url, pinned=sha256 is not None)
+        sweep(target.parent)
+        part = Partial(target.parent, url, pinned=sha256 is not None)
     except OSError as error:
         raise _unwritable(target, error) from error
     began = part.size
@@ -183,61 +163,7 @@ class _CutError(Exception):
     """The line was lost; what has come is kept."""
 
 
-class _Partial:
-    """What has come so far, and of which file it is."""
-
-    def __init__(self, folder: Path, url: str, *, pinned: bool) -> None:
-        key = hashlib.sha256(url.encode()).hexdigest()[:16]
-        self.path = folder / f"{key}.partial"
-        self._notes = folder / f"{key}.partial.json"
-        self._pinned = pinned
-        self.validator, self.total = "", 0
-        with contextlib.suppress(OSError, ValueError, RecursionError):
-            said = json.loads(self._notes.read_bytes())
-            if isinstance(said, dict) and isinstance(said.get("validator"), str):
-                self.validator = said["validator"]
-        if self.size and not (self.validator or pinned):
-            self.discard()  # nothing would tell a later version of the file from this one
-
-    @property
-    def size(self) -> int:
-        """Bytes that have come."""
-        try:
-            return self.path.stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def headers(self) -> dict[str, str]:
-        """Return what to ask for."""
-        if not (size := self.size):
-            return {}
-        asked = {"Range": f"bytes={size}-"}
-        return asked | ({"If-Range": self.validator} if self.validator else {})
-
-    def note(self, validator: str, total: int) -> None:
-        """Remember of which file this is, before its first byte."""
-        from napari_mganprior.files import write_atomically  # brings numpy, which lists need not
-
-        self.validator, self.total = validator, total
-        write_atomically(self._notes, json.dumps({"validator": validator}).encode())
-
-    def keeps(self) -> bool:
-        """Whether another attempt can go on from here."""
-        return bool(self.size and (self.validator or self._pinned))
-
-    def discard(self) -> None:
-        """Throw away what has come."""
-        for path in (self.path, self._notes):
-            path.unlink(missing_ok=True)
-        self.validator, self.total = "", 0
-
-    def move_to(self, target: Path) -> None:
-        """Hand the whole file over."""
-        self.path.replace(target)
-        self._notes.unlink(missing_ok=True)
-
-
-def _all_bytes(url: str, part: _Partial, most_bytes: int) -> Iterator[DownloadStep]:
+def _all_bytes(url: str, part: Partial, most_bytes: int) -> Iterator[DownloadStep]:
     """Try until everything has come."""
     host = urlsplit(url).hostname
     idle = 0
@@ -262,7 +188,7 @@ def _all_bytes(url: str, part: _Partial, most_bytes: int) -> Iterator[DownloadSt
     raise _lost(url, part, _CutError("it was lost again and again"))
 
 
-def _one_attempt(url: str, part: _Partial, most_bytes: int) -> Generator[DownloadStep]:
+def _one_attempt(url: str, part: Partial, most_bytes: int) -> Generator[DownloadStep]:
     import requests
 
     try:
@@ -311,7 +237,7 @@ def _answer(session: Any, url: str, headers: dict[str, str]) -> Any:
         if response.status_code in _REDIRECTS and (onward := response.headers.get("Location")):
             response.close()
             place = urljoin(place, onward)
-            _check_redirect(url, place)
+            check_redirect(url, place)
             continue
         if response.status_code in (200, 206, 416):
             return response
@@ -328,7 +254,7 @@ def _answer(session: Any, url: str, headers: dict[str, str]) -> Any:
     )
 
 
-def _goes_on(response: Any, part: _Partial) -> bool:
+def _goes_on(response: Any, part: Partial) -> bool:
     """Whether the answer begins where the partial file ends."""
     said = str(response.headers.get("Content-Range", ""))
     return response.status_code == 206 and said.startswith(f"bytes {part.size}-")
@@ -362,7 +288,7 @@ def _validator(response: Any) -> str:
     return str(response.headers.get("Last-Modified", ""))
 
 
-def _received(url: str, response: Any, part: _Partial, most_bytes: int) -> Iterator[DownloadStep]:
+def _received(url: str, response: Any, part: Partial, most_bytes: int) -> Iterator[DownloadStep]:
     doing = f"downloading from {urlsplit(url).hostname}"
     done, shown = part.size, 0.0
     try:
@@ -392,7 +318,7 @@ def _received(url: str, response: Any, part: _Partial, most_bytes: int) -> Itera
         raise _CutError(f"{done} of {part.total} bytes came")
 
 
-def _settled(url: str, part: _Partial, target: Path, sha256: str | None) -> str:
+def _settled(url: str, part: Partial, target: Path, sha256: str | None) -> str:
     """Let pooch compare the hash and put the file in place; returns the hash it has."""
     import pooch
 
@@ -425,39 +351,7 @@ def _quiet(log: logging.Logger) -> Iterator[None]:
         log.setLevel(level)
 
 
-def _check_address(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        parts, host = urlsplit(""), None
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _is_here(host))):
-        raise DownloadError(
-            f"Got the address {shown_address(url) if host else url[:100]!r}; wanted one that "
-            "begins with https://. Ask for such an address, or download the file yourself and "
-            "name its path."
-        )
-
-
-def _check_redirect(url: str, place: str) -> None:
-    parts, first = urlsplit(place), urlsplit(url)
-    here = parts.scheme == first.scheme == "http" and _is_here(parts.hostname or "")
-    if not (parts.hostname and (parts.scheme == "https" or here)):
-        raise DownloadError(
-            f"Got a redirect from {shown_address(url)} to {shown_address(place)}; wanted https "
-            "all the way. Ask whoever offers the file for another address."
-        )
-
-
-def _is_here(host: str) -> bool:
-    """Whether a host is this computer itself."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _check_room(part: _Partial, total: int) -> None:
+def _check_room(part: Partial, total: int) -> None:
     missing = total - part.size
     free = shutil.disk_usage(part.path.parent).free
     if missing > free:
@@ -466,14 +360,6 @@ def _check_room(part: _Partial, total: int) -> None:
             f"room for them in {part.path.parent}, and {free} bytes are free. Free some space, or "
             "choose another cache folder."
         )
-
-
-def _sweep(folder: Path) -> None:
-    """Throw away what came so long ago that nobody will go on with it."""
-    for path in folder.glob("*.partial*"):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _STALE:
-                path.unlink()
 
 
 def _is_of_requests(error: OSError) -> bool:
@@ -501,7 +387,7 @@ def _too_long(url: str, size: int, most: int) -> DownloadError:
     )
 
 
-def _lost(url: str, part: _Partial, why: Exception) -> DownloadError:
+def _lost(url: str, part: Partial, why: Exception) -> DownloadError:
     host, size = urlsplit(url).hostname, part.size
     if not size:
         return DownloadError(

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from napari_mganprior import __version__
 from napari_mganprior.errors import MGANPriorError, PriorError, SettingsError, StorageError
+from napari_mganprior.priors.addresses import is_address, shown_address
 from napari_mganprior.priors.catalogue import (
     PriorEntry,
     check_prior_name,
@@ -26,13 +27,13 @@ from napari_mganprior.priors.catalogue import (
     user_folder,
 )
 from napari_mganprior.priors.download import (
+    DownloadStep,
     checked_sha256,
     download_steps,
     file_sha256,
-    is_address,
-    shown_address,
 )
 from napari_mganprior.priors.header import read_header
+from napari_mganprior.priors.words import size_in_words
 from napari_mganprior.settings import cache_folder
 
 if TYPE_CHECKING:  # it imports torch
@@ -205,7 +206,7 @@ def _from_address(
             yield InstallStep(
                 index=step.done // 1000,
                 n_steps=-(-step.total // 1000),
-                doing=step.doing,
+                doing=_so_far(step),
                 downloading=True,
             )
         origin = {"source": shown_address(url), "pinned": sha256 is not None}
@@ -213,6 +214,12 @@ def _from_address(
     finally:
         with contextlib.suppress(OSError):
             staged.unlink(missing_ok=True)
+
+
+def _so_far(step: DownloadStep) -> str:
+    if not 0 < step.done < step.total:
+        return step.doing
+    return f"{step.doing}, {size_in_words(step.done)} of {size_in_words(step.total)}"
 
 
 def _from_folder(

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_mganprior.errors import PriorError, SettingsError, StorageError
+from napari_mganprior.priors.addresses import is_address
 from napari_mganprior.priors.download import (
     DownloadStep,
     checked_sha256,
     download_steps,
     file_sha256,
-    is_address,
 )
 from napari_mganprior.settings import cache_folder
 

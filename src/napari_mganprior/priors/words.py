@@ -76,6 +76,7 @@ def tell_prior(name: str) -> dict[str, str]:
         "Shows": header.domain or _NOT_STATED,
         "Images": _images(header),
         "Architecture": header.architecture,
+        "Networks": _networks(card),
         "Pixel size": _text(card.get("pixel_size")),
         "Pixel values": _values(_table(card.get("pixel_normalisation"))),
         "Licence": _text(card.get("licence")),
@@ -131,6 +132,11 @@ def _installed(path: Path) -> str:
     if prior_sha256(path) != sha256:
         return f"{told}; the file has CHANGED since: its sha256 was {sha256[:64]}"
     return f"{told}; its sha256 is {pinned}"
+
+
+def _networks(card: dict[str, Any]) -> str:
+    others = (name for name in ("discriminator", "encoder") if card.get(name))
+    return ", ".join(("generator", *others))
 
 
 def _values(normalisation: dict[str, Any]) -> str:

@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from napari_mganprior.restore.colorization import Colorization
     from napari_mganprior.restore.comparing import deep_distance
     from napari_mganprior.restore.denoising import Denoising
+    from napari_mganprior.restore.editing import Editing
+    from napari_mganprior.restore.editing_function import edit, interpolate, learn_from_images
+    from napari_mganprior.restore.editor import Editor
     from napari_mganprior.restore.function import colorize, denoise, inpaint, invert, super_resolve
     from napari_mganprior.restore.inpainting import Inpainting
+    from napari_mganprior.restore.interpolation import way_between
     from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels
     from napari_mganprior.restore.opening import open_run, restored
     from napari_mganprior.restore.reconstruction import Reconstruction
@@ -21,11 +25,14 @@ if TYPE_CHECKING:
     from napari_mganprior.restore.result import Restoration, RestoreStep
     from napari_mganprior.restore.search import search_window
     from napari_mganprior.restore.series import Series
+    from napari_mganprior.restore.strips import preview_row, preview_strip
     from napari_mganprior.restore.super_resolution import SuperResolution
 
 __all__ = [
     "Colorization",
     "Denoising",
+    "Editing",
+    "Editor",
     "Inpainting",
     "NoiseConfig",
     "Reconstruction",
@@ -37,25 +44,38 @@ __all__ = [
     "colorize",
     "deep_distance",
     "denoise",
+    "edit",
     "find_bad_pixels",
     "inpaint",
+    "interpolate",
     "invert",
+    "learn_from_images",
     "load_codes",
     "open_run",
+    "preview_row",
+    "preview_strip",
     "replay",
     "restored",
     "save_codes",
     "search_window",
     "super_resolve",
+    "way_between",
 ]
 
 _WHERE = {
     "Colorization": "colorization",
     "Denoising": "denoising",
+    "Editing": "editing",
+    "Editor": "editor",
     "NoiseConfig": "noise",
     "colorize": "function",
     "deep_distance": "comparing",
     "denoise": "function",
+    "edit": "editing_function",
+    "interpolate": "editing_function",
+    "learn_from_images": "editing_function",
+    "preview_row": "strips",
+    "preview_strip": "strips",
     "find_bad_pixels": "noise",
     "Inpainting": "inpainting",
     "Reconstruction": "reconstruction",
@@ -73,6 +93,7 @@ _WHERE = {
     "save_codes": "codes_file",
     "search_window": "search",
     "super_resolve": "function",
+    "way_between": "interpolation",
 }
 
 

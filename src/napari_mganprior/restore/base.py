@@ -158,6 +158,16 @@ class WindowTask(ABC):
                 "step of the search. Try the device 'cpu', or the quality 'fast'."
             ) from error
 
+    @property
+    def config(self) -> InversionConfig:
+        """The settings of the search."""
+        return self._config
+
+    @property
+    def unit(self) -> float:
+        """How many of the image's units one of the generator's is."""
+        return (self._values.high - self._values.low) / 2
+
     @classmethod
     def untouched(cls, image: NDArray[Any], told: Mapping[str, Any]) -> NDArray[Any]:
         """Return what a plane of a series is where it is not restored; of the result's shape.
@@ -194,7 +204,7 @@ class WindowTask(ABC):
                 "Got no step to keep; wanted at least one. Let the run make a step first."
             )
         picture, spread, drawn = self._surface.picture(*self._unfinished())
-        unit = (self._values.high - self._values.low) / 2  # user's units for one of ours
+        unit = self.unit
         average = best = self._composed(picture, drawn, self._before(AVERAGE))
         if self._config.n_restarts > 1:
             picture, *_ = self._surface.picture(*self._unfinished(), which=BEST)

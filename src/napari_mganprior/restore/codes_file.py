@@ -1,10 +1,12 @@
 """The codes of a restoration in an ``.npz`` file, with the hash of the prior they belong to."""
 
+import base64
+import binascii
 import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from napari_mganprior.files import write_atomically
 from napari_mganprior.inversion.config import METHODS
 from napari_mganprior.restore.result import WindowCodes
 
-__all__ = ["load_codes", "save_codes"]
+__all__ = ["load_codes", "pack_codes", "save_codes", "unpack_codes"]
 
 _FORMAT = 1
 _PLACE = ("top", "left", "layer", "plane")
@@ -40,6 +42,50 @@ def save_codes(path: str | Path, codes: Sequence[WindowCodes], prior_sha256: str
     """
     if not codes:
         raise StorageError("Got no codes to save; wanted those of a restoration. Restore first.")
+    write_atomically(Path(path), _written(codes, prior_sha256))
+
+
+def pack_codes(codes: Sequence[WindowCodes], prior_sha256: str) -> str:
+    """Write codes as text that can stand in a recipe: base64 of what `save_codes` writes.
+
+    Parameters
+    ----------
+    codes : sequence of WindowCodes
+        Of a `Restoration`.
+    prior_sha256 : str
+        Of the prior that they are codes of.
+    """
+    return base64.b64encode(_written(codes, prior_sha256)).decode("ascii")
+
+
+def unpack_codes(packed: str, prior_sha256: str | None = None) -> tuple[WindowCodes, ...]:
+    """Read what `pack_codes` wrote.
+
+    Parameters
+    ----------
+    packed : str
+        The text.
+    prior_sha256 : str, optional
+        Of the prior that the codes are wanted for.
+
+    Raises
+    ------
+    StorageError
+        If it is damaged.
+    PriorError
+        If the codes are those of another prior.
+    """
+    try:
+        held = io.BytesIO(base64.b64decode(packed, validate=True))
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise StorageError(
+            f"Could not read the codes in a recipe ({error}); wanted what napari-mganprior writes. "
+            "Copy the whole recipe again."
+        ) from error
+    return _read_all(held, "the recipe", prior_sha256)
+
+
+def _written(codes: Sequence[WindowCodes], prior_sha256: str) -> bytes:
     arrays: dict[str, Any] = {
         "format": np.array(_FORMAT),
         "prior_sha256": np.array(prior_sha256),
@@ -49,7 +95,7 @@ def save_codes(path: str | Path, codes: Sequence[WindowCodes], prior_sha256: str
         arrays |= _arrays(window, str(number))
     held = io.BytesIO()
     np.savez_compressed(held, **arrays)
-    write_atomically(Path(path), held.getvalue())
+    return held.getvalue()
 
 
 def load_codes(path: str | Path, prior_sha256: str | None = None) -> tuple[WindowCodes, ...]:
@@ -69,16 +115,21 @@ def load_codes(path: str | Path, prior_sha256: str | None = None) -> tuple[Windo
     PriorError
         If the codes are those of another prior.
     """
-    path = Path(path)
+    return _read_all(Path(path), str(path), prior_sha256)
+
+
+def _read_all(
+    source: Path | BinaryIO, name: str, prior_sha256: str | None
+) -> tuple[WindowCodes, ...]:
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with np.load(source, allow_pickle=False) as held:
             if int(held["format"]) != _FORMAT:
                 raise ValueError(f"format {held['format']}")
             theirs = str(held["prior_sha256"])
             codes = tuple(_read(held, str(number)) for number in range(int(held["n_windows"])))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise StorageError(
-            f"Could not read codes from {path} ({error}); wanted an .npz file that "
+            f"Could not read codes from {name} ({error}); wanted an .npz file that "
             "napari-mganprior wrote. Check the path, or save them again."
         ) from error
     if prior_sha256 is not None and theirs != prior_sha256:

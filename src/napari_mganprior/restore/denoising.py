@@ -111,7 +111,8 @@ class Denoising(WindowTask):
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
         config = preset(quality, prior.generator.cuts)
         # what is known of the noise says when to stop: no pixels need be held out for that
-        return replace(config, n_steps=2 * config.n_steps, held_out=0.0)
+        term = "poisson-gaussian" if self._noise_grows else "mse"
+        return replace(config, n_steps=2 * config.n_steps, held_out=0.0, data_term=term)
 
     def _value_map(self) -> ValueMap:
         self.noise = self._given.measured(self._image, self._mask)

@@ -8,14 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mganprior.damage import DamageConfig, unpack_mask
+from napari_mganprior.editing import Direction
 from napari_mganprior.errors import MaskError, PriorError, SettingsError
 from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.priors import find_prior, list_priors, prior_names
+from napari_mganprior.restore.codes_file import unpack_codes
+from napari_mganprior.restore.editing import Editing
 from napari_mganprior.restore.opening import Run, open_run, restored
 from napari_mganprior.restore.record import FORMAT
 from napari_mganprior.restore.result import Restoration, RestoreStep, sha256_of
-from napari_mganprior.restore.tasks import TASKS, recorded_options
+from napari_mganprior.restore.tasks import recorded_options
 
 __all__ = ["Replay", "recipe_mask", "replay"]
 
@@ -126,6 +129,8 @@ class Replay:
 
     def _open(self, start: Restoration | None, session: Mapping[str, Any]) -> Run:
         self._use(session)
+        if self._recipe["task"] == Editing.name:
+            return self._editing(start)
         planes = self._recipe.get("planes")
         how = "one" if planes is None else "slices" if planes["linked"] else "channels"
         return open_run(
@@ -142,11 +147,30 @@ class Replay:
             **self._options,
         )
 
+    def _editing(self, start: Restoration | None) -> Run:
+        if self._mask.any():
+            raise MaskError(
+                "Got a mask for the task 'edit'; wanted none, since all pixels count as measured. "
+                "Leave it out, and inpaint the image first."
+            )
+        how = self._recipe["edit"]
+        packed = how["codes"] if self.same else None  # codes are those of the recipe's own image
+        return Editing(
+            self._image,
+            self._prior,
+            _recorded_moves(how["moves"]),
+            codes=() if packed is None else unpack_codes(packed, self._prior.sha256),
+            keep_detail=bool(how["keep_detail"]),
+            start=start,
+            **self._options,
+        )
+
 
 _OWN_KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "inpaint": {},
     "colorize": {},
     "denoise": {"noise": ("given", "used")},
+    "edit": {"edit": ("keep_detail", "moves", "codes")},
     "invert": {},
     "super_resolve": {"operator": ("factor", "kernel", "sigma")},
 }
@@ -193,6 +217,17 @@ def replay(
         device=device,
     )
     return restored(run)
+
+
+def _recorded_moves(moves: Any) -> list[tuple[Direction, float]]:
+    """Read the moves of an edit."""
+    try:
+        return [(Direction.from_dict(move["direction"]), move["strength"]) for move in moves]
+    except (KeyError, TypeError, IndexError) as error:
+        raise SettingsError(
+            f"Got an edit whose moves cannot be read ({error!r}); wanted what napari-mganprior "
+            "writes there. Copy the whole recipe again."
+        ) from error
 
 
 def recipe_mask(recipe: Mapping[str, Any], dimensions: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -255,10 +290,10 @@ def _check_recipe(recipe: Mapping[str, Any]) -> None:
             "writes it. Copy the whole recipe again."
         )
     task = recipe.get("task")
-    if recipe.get("format") != FORMAT or task not in TASKS:
+    if recipe.get("format") != FORMAT or task not in _OWN_KEYS:
         raise SettingsError(
             f"Got a recipe of format {recipe.get('format')!r} for the task {task!r}; wanted "
-            f"format {FORMAT} and one of {', '.join(TASKS)}. Use one that this version of "
+            f"format {FORMAT} and one of {', '.join(_OWN_KEYS)}. Use one that this version of "
             "napari-mganprior wrote, or update it."
         )
     kinds: dict[str, type | tuple[type, ...]] = {

@@ -299,6 +299,10 @@ _ALL_ADVANCED = (
         metavar="WEIGHT", help="weight of that comparison; 1 makes it count as the pixels do",
     ),
     Option(
+        name="data_term", kind=str, choices=_choices("DATA_TERMS"), label="Data term",
+        help="how pixels are compared: mean square, or the likelihood of photon noise",
+    ),
+    Option(
         name="tune_steps", kind=int, low=0, high=100_000, label="Tuning steps", metavar="N",
         help="evaluations in which the generator itself is adapted at the end",
     ),

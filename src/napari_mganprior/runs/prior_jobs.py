@@ -404,9 +404,9 @@ def _told(step: "InstallStep") -> str:
         return ""
     names = ", ".join(f"'{entry.name}'" for entry in step.entries)
     verb = "Installed" if step.fresh else "Already there:"
-    told = f"{verb} {names}, sha256 {step.entries[0].sha256[:16]} ..."
+    told = f"{verb} {names}, sha256 {step.entries[0].sha256[:16]}..."
     refused = "".join(f" Left out {name}: {why}" for name, why in step.refused.items())
-    return f"{told}. Every form offers it now.{refused}"
+    return f"{told} Every form offers it now.{refused}"
 
 
 def _undo(entry: "PriorEntry") -> None:

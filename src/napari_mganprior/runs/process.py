@@ -32,7 +32,7 @@ from napari_mganprior.runs.job import checked_threads
 from napari_mganprior.runs.opening import open_task
 from napari_mganprior.runs.request import RunRequest
 
-__all__ = ["ProcessJob"]
+__all__ = ["ChildProcess", "ProcessJob"]
 
 _log = logging.getLogger(__name__)
 _PAUSE_WHEN_LEAVING = 10.0
@@ -73,7 +73,7 @@ class ProcessJob:
         self._mailbox = Mailbox()
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
-        self._child: _Child | None = None
+        self._child: ChildProcess | None = None
         self._connection: Connection | None = None
         self._unsent: list[bytes] = []
         self._thread = threading.Thread(
@@ -150,7 +150,7 @@ class ProcessJob:
             self._mailbox.put(outcome=Outcome() if self._cancelled.is_set() else outcome)
 
     def _work(self) -> Outcome:
-        with _Child() as child:
+        with ChildProcess() as child:
             with self._lock:
                 if self._cancelled.is_set():
                     return Outcome()
@@ -206,10 +206,23 @@ class ProcessJob:
             return pickle.dumps(Order(plain, self._opener, self._threads), protocol=5)
 
 
-class _Child:
-    """The process: started, connected, and gone without a trace at the end of the ``with``."""
+class ChildProcess:
+    """The process: started, connected, and gone without a trace at the end of the ``with``.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    module : str
+        What it runs; it reads on its standard input where to connect.
+
+    Attributes
+    ----------
+    patience : float
+        Seconds it is given to end by itself.
+    """
+
+    def __init__(self, module: str = "napari_mganprior.runs.child") -> None:
+        self._module = module
+        self.patience = _GRACE
         self._key = secrets.token_bytes(32)
         self._process: subprocess.Popen[bytes] | None = None
         self._listener: Listener | None = None
@@ -219,7 +232,7 @@ class _Child:
         self._connected = threading.Event()
         self._tail = b""
 
-    def __enter__(self) -> "_Child":
+    def __enter__(self) -> "ChildProcess":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -229,7 +242,7 @@ class _Child:
         process, self._process = self._process, None
         if process is None:
             return
-        _end(process, _GRACE)
+        _end(process, self.patience)
         if self._output is not None:
             self._output.join(1.0)
         for stream in (process.stdin, process.stdout):
@@ -246,7 +259,7 @@ class _Child:
         assert listener is not None
         self._process = process = subprocess.Popen(
             # -P: what lies in the current folder is no module; -u: last words are not lost
-            [sys.executable, "-P", "-u", "-X", "faulthandler", "-m", "napari_mganprior.runs.child"],
+            [sys.executable, "-P", "-u", "-X", "faulthandler", "-m", self._module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -265,6 +278,11 @@ class _Child:
         self._output.daemon = True
         self._output.start()
 
+    @property
+    def process_id(self) -> int | None:
+        """Of the process, once it is started."""
+        return None if self._process is None else self._process.pid
+
     def connect(self) -> Connection:
         """Wait until the process connects, or is gone."""
         assert self._listener is not None
@@ -281,13 +299,17 @@ class _Child:
 
     def obituary(self) -> MGANPriorError:
         """Say how it came to its end, after it went away by itself."""
+        return how_it_died(*self.last_words())
+
+    def last_words(self) -> tuple[int | None, str]:
+        """Return the exit code, None if it had to be killed, and the end of what it wrote."""
         process = self._process
         assert process is not None
         code = _end(process, _GRACE_TO_DIE)
         if self._output is not None:
             self._output.join(1.0)
         _log.warning("A run's process ended by itself (%s). It said:\n%s", code, self._said())
-        return how_it_died(code, self._said())
+        return code, self._said()
 
     def _said(self) -> str:
         lines = self._tail.decode(errors="replace").splitlines()

@@ -28,6 +28,7 @@ __all__ = [
 _CROP_SEED, _DISTANCE_SEED, _NEAREST_SEED = 2, 3, 4  # the grid has 1
 _SIDE = 8  # samples along each side of the grid
 _N_SEARCHED = 20_000  # training crops among which the nearest is looked for
+_MOST_IMAGES = 1_000  # whole images whose correlation length is measured
 _SMALL = 16  # px at which two pictures are compared
 
 
@@ -49,6 +50,8 @@ class CardText:
         Under which the weights may be used.
     use, limits, repeat : str
         Markdown: what it is for, what it cannot do, how to make it again.
+    notice : str
+        Markdown: what the licence of the training images wants to be passed on; may be empty.
     """
 
     name: str
@@ -59,6 +62,7 @@ class CardText:
     use: str
     limits: str
     repeat: str
+    notice: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +140,7 @@ def measure(
         training_floor=distance(others, some),
         correlation_length=_percentiles([correlation_length(from_tensor(x)) for x in some]),
         image_correlation_length=_percentiles(
-            [correlation_length(np.moveaxis(image, 0, -1)) for image in train.images()]
+            [correlation_length(np.moveaxis(image, 0, -1)) for image in train.images(_MOST_IMAGES)]
         ),
     )
 
@@ -273,6 +277,7 @@ def _page(
         "Licence": text.licence,
         "sha256": f"`{sha256}`",
     }
+    notice = f"\n## Licence notice\n\n{text.notice}\n" if text.notice else ""
     rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
     return f"""# Prior `{text.name}`
 
@@ -312,7 +317,7 @@ training crops. Nearest means the smallest squared difference at {_SMALL}x{_SMAL
 ## How to repeat it
 
 {text.repeat}
-"""
+{notice}"""
 
 
 def _distances(measured: Measured) -> str:

@@ -1,6 +1,7 @@
 """Random crops of the user's own images, normalised as the prior will see them later."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_mganprior.arrays import ValueMap, to_tensor
 from napari_mganprior.errors import TrainingError
+from napari_mganprior.training.pictures import Picture, UnusableImageError, array_pictures
+from napari_mganprior.training.pixels import BLANK, CACHE_BYTES, PixelStore
 
-__all__ = ["CropSource", "load_images"]
+__all__ = [
+    "CropSource",
+    "Region",
+    "check_kinds",
+    "check_size",
+    "check_usable",
+    "load_images",
+    "whole_region",
+]
 
-_BLANK = 0.05  # standard deviation in [-1, 1] under which a crop shows nothing
+FEWEST = 8  # images, or pieces of large ones, that are anything to learn from
 _BLANK_KEPT = 0.1  # share of blank crops kept: empty background belongs to the domain, too
 _TRIES = 8
+_FAILURES = 200  # images in a row that can no longer be read: then it is no accident
+_LARGEST_SHOWN = 2048  # px of an image that is looked at as a whole
 
 
 def load_images(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -44,69 +56,136 @@ def load_images(path: Path) -> dict[str, NDArray[np.generic]]:
     return images
 
 
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The part of an image that crops are drawn from.
+
+    Attributes
+    ----------
+    number : int
+        Of the image in its `PixelStore`.
+    top, left, height, width : int
+        In pixels.
+    """
+
+    number: int
+    top: int
+    left: int
+    height: int
+    width: int
+
+
 class CropSource:
     """Draws random crops; every image is equally likely, whatever its size.
+
+    The crops depend on the images and on the source of randomness alone, not on how much is kept
+    in memory.
 
     Parameters
     ----------
     images : mapping of str to array
-        Images (H, W) or (H, W, 3) of numbers, all with the same channels; those smaller than
-        a crop and those with NaN or infinity are left out.
+        Images (H, W) or (H, W, C) of numbers, all with the same 1 to 4 channels; those smaller
+        than a crop and those with NaN or infinity are left out. `open_sources` reads files.
     resolution : int
         Side of a crop in pixels.
+    cache_bytes : int
+        Room for decoded images, a byte a pixel and channel.
 
     Attributes
     ----------
+    resolution : int
+        Side of a crop in pixels.
+    image_channels : int
+        1 for grey, 3 for RGB, or as many as were chosen.
     skipped : dict of str to str
         Keys of the images left out, and why.
 
     Raises
     ------
     TrainingError
-        If an image is no grey or RGB picture, if both kinds are mixed, if fewer than 8 images
-        can be used, or if those show nothing.
+        If an image is no picture, if several kinds are mixed, if fewer than 8 images (or pieces
+        of larger ones) can be used, or if those show nothing.
     """
 
-    def __init__(self, images: Mapping[str, NDArray[np.generic]], resolution: int) -> None:
-        _check_kinds(images)
+    def __init__(
+        self,
+        images: Mapping[str, NDArray[np.generic]],
+        resolution: int,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        _check_pictures(images)
+        store, regions = PixelStore(cache_bytes), []
+        skipped: dict[str, str] = {}
+        for key, image in images.items():
+            (picture,) = array_pictures(key, image, axes="YXS"[: image.ndim], channels=_all(image))
+            try:
+                regions.append(whole_region(store, store.add(check_size(picture, resolution))))
+            except UnusableImageError as why:
+                skipped[key] = str(why)
+        check_usable(store, regions, resolution, skipped)
+        self._set(store, regions, resolution, skipped)
+
+    @classmethod
+    def of_regions(
+        cls,
+        store: PixelStore,
+        regions: Sequence[Region],
+        resolution: int,
+        skipped: Mapping[str, str] | None = None,
+    ) -> "CropSource":
+        """Draw from parts of images that are in a store already, and were checked.
+
+        Parameters
+        ----------
+        store : PixelStore
+            Holds the images; several sources may share it.
+        regions : sequence of Region
+            One an image, at least one; none smaller than a crop.
+        resolution : int
+            Side of a crop in pixels.
+        skipped : mapping of str to str, optional
+            What was left out before, and why.
+        """
+        source = cls.__new__(cls)
+        source._set(store, regions, resolution, dict(skipped or {}))
+        return source
+
+    def _set(
+        self,
+        store: PixelStore,
+        regions: Sequence[Region],
+        resolution: int,
+        skipped: dict[str, str],
+    ) -> None:
         self.resolution = resolution
-        self.skipped = {
-            key: why for key, image in images.items() if (why := _fault(image, resolution))
-        }
-        kept = [image for key, image in images.items() if key not in self.skipped]
-        if len(kept) < 8:
-            left_out = _some([f"{key} ({why})" for key, why in self.skipped.items()])
-            raise TrainingError(
-                f"Got {len(kept)} usable images of at least {resolution}x{resolution} px out of "
-                f"{len(images)}{', without ' if left_out else ''}{left_out}; wanted at least 8. "
-                "Add images, or choose a smaller resolution."
-            )
-        self._images: list[Tensor] = []
-        for image in kept:
-            values = np.asarray(image)
-            encoded = ValueMap.from_percentiles(values).encode(values)
-            # bytes instead of floats: a quarter of the memory, and finer than the data
-            self._images.append(((to_tensor(encoded)[0] + 1) * 127.5).round().to(torch.uint8))
-        if all(image.float().std() < _BLANK * 127.5 for image in self._images):
-            raise TrainingError(
-                f"Got {len(kept)} images that are all blank (one grey value, or nearly so); "
-                "wanted pictures of something. Check how the images were saved."
-            )
+        self.skipped = skipped
+        self.image_channels = store.picture(regions[0].number).channels
+        self._store, self._regions = store, tuple(regions)
 
     @property
     def n_images(self) -> int:
         """How many images crops are drawn from."""
-        return len(self._images)
+        return len(self._regions)
 
-    @property
-    def image_channels(self) -> int:
-        """1 for grey, 3 for RGB."""
-        return self._images[0].shape[0]
+    def images(self, most: int | None = None) -> Iterator[NDArray[np.uint8]]:
+        """Yield the images crops are drawn from, (C, H, W), 0 to 255 for -1 to 1.
 
-    def images(self) -> Iterator[NDArray[np.uint8]]:
-        """Yield the images crops are drawn from, (C, H, W), 0 to 255 for -1 to 1."""
-        for image in self._images:
-            yield image.numpy()
+        Parameters
+        ----------
+        most : int, optional
+            At most so many, evenly spaced; all if left out. Of an image larger than 2048 px the
+            middle is shown; one that can no longer be read is left out.
+        """
+        n = self.n_images if most is None else min(most, self.n_images)
+        for i in range(n):
+            region = self._regions[i * self.n_images // n]
+            height, width = (min(s, _LARGEST_SHOWN) for s in (region.height, region.width))
+            top = region.top + (region.height - height) // 2
+            left = region.left + (region.width - width) // 2
+            pixels = self._store.window(region.number, top, left, height, width)
+            if pixels is not None:
+                yield pixels
 
     def batch(self, n: int, rng: torch.Generator) -> Tensor:
         """Draw crops, each turned, mirrored and shifted at random.
@@ -115,6 +194,11 @@ class CropSource:
         -------
         Tensor
             (n, C, resolution, resolution) in [-1, 1].
+
+        Raises
+        ------
+        TrainingError
+            If the images can no longer be read.
         """
         return torch.stack([self._crop(rng) for _ in range(n)])
 
@@ -124,46 +208,123 @@ class CropSource:
             yield self.batch(min(size, n - start), rng)
 
     def _crop(self, rng: torch.Generator) -> Tensor:
-        side = self.resolution
-        for _ in range(_TRIES):
+        side, tries, failures = self.resolution, 0, 0
+        while True:
             numbers = torch.rand(5, generator=rng).tolist()
-            image = self._images[int(numbers[0] * len(self._images))]
-            top = int(numbers[1] * (image.shape[1] - side + 1))
-            left = int(numbers[2] * (image.shape[2] - side + 1))
-            crop = image[:, top : top + side, left : left + side].float() / 127.5 - 1
-            if crop.std() >= _BLANK or numbers[4] < _BLANK_KEPT:
+            region = self._regions[int(numbers[0] * len(self._regions))]
+            top = region.top + int(numbers[1] * (region.height - side + 1))
+            left = region.left + int(numbers[2] * (region.width - side + 1))
+            pixels = self._store.window(region.number, top, left, side, side)
+            if pixels is None:
+                failures += 1
+                if failures >= _FAILURES:
+                    raise TrainingError(
+                        f"Got {failures} images in a row that can no longer be read, such as "
+                        f"{self._store.picture(region.number).key}; wanted the files where they "
+                        "were. Bring them back, then go on from the last checkpoint."
+                    )
+                continue
+            tries += 1
+            crop = torch.from_numpy(pixels).float() / 127.5 - 1
+            if crop.std() >= BLANK or numbers[4] < _BLANK_KEPT or tries >= _TRIES:
                 break
         turn = int(numbers[3] * 8)
         crop = torch.rot90(crop, turn % 4, (1, 2))
         return crop.flip(2) if turn >= 4 else crop
 
 
-def _check_kinds(images: Mapping[str, NDArray[np.generic]]) -> None:
-    """Refuse what is no picture at all, and grey images mixed with RGB."""
+def check_usable(
+    store: PixelStore, regions: Sequence[Region], resolution: int, skipped: Mapping[str, str]
+) -> None:
+    """Refuse too few images, mixed kinds, and images of nothing.
+
+    A few large images are as good as many small ones: where there are fewer than 8, the pieces of
+    twice a crop's side that they can be cut into count.
+
+    Raises
+    ------
+    TrainingError
+        As said.
+    """
+    pieces = sum(
+        (region.height // (2 * resolution)) * (region.width // (2 * resolution))
+        for region in regions
+    )
+    if max(len(regions), pieces) < FEWEST:
+        left_out = _some([f"{key} ({why})" for key, why in skipped.items()])
+        raise TrainingError(
+            f"Got {len(regions)} usable images of at least {resolution}x{resolution} px out of "
+            f"{len(regions) + len(skipped)}{', without ' if left_out else ''}{left_out}; wanted at "
+            f"least {FEWEST}, or large ones with room for {FEWEST} pieces of "
+            f"{2 * resolution}x{2 * resolution} px. Add images, or choose a smaller resolution."
+        )
+    check_kinds(store, regions)
+    if all(store.is_blank(region.number) for region in regions):
+        raise TrainingError(
+            f"Got {len(regions)} images that are all blank (one grey value, or nearly so); "
+            "wanted pictures of something. Check how the images were saved."
+        )
+
+
+def check_kinds(store: PixelStore, regions: Sequence[Region]) -> None:
+    """Refuse images with different numbers of channels.
+
+    Raises
+    ------
+    TrainingError
+        If there are several kinds; it names one of each.
+    """
+    kinds: dict[int, list[str]] = {}
+    for region in regions:
+        picture = store.picture(region.number)
+        kinds.setdefault(picture.channels, []).append(picture.key)
+    if len(kinds) > 1:
+        raise TrainingError(_mixed(kinds))
+
+
+def _check_pictures(images: Mapping[str, NDArray[np.generic]]) -> None:
+    """Refuse what is no picture at all, and several kinds, before anything is computed."""
     kinds: dict[int, list[str]] = {}
     for key, image in images.items():
         shape, dtype = np.shape(image), np.asarray(image).dtype
         channels = shape[2] if len(shape) == 3 else 1
-        if len(shape) not in (2, 3) or channels not in (1, 3) or dtype.kind not in "uif":
+        if len(shape) not in (2, 3) or channels not in (1, 2, 3, 4) or dtype.kind not in "uif":
             raise TrainingError(
                 f"Got an array of shape {shape} and type {dtype} under {key!r}; wanted an image "
-                "(H, W) or (H, W, 3) of whole or floating-point numbers. Take single slices of "
-                "stacks, drop alpha channels and remove everything that is no image."
+                "(H, W) or (H, W, C), of 1 to 4 channels, of whole or floating-point numbers. "
+                "Take single slices of stacks, and remove everything that is no image."
             )
         kinds.setdefault(channels, []).append(key)
     if len(kinds) > 1:
-        raise TrainingError(
-            f"Got {len(kinds[1])} grey images, such as {kinds[1][0]!r}, and {len(kinds[3])} RGB "
-            f"images, such as {kinds[3][0]!r}; wanted one kind, since a prior draws one kind. "
-            "Train on one of them, or turn all into grey."
-        )
+        raise TrainingError(_mixed(kinds))
 
 
-def _fault(image: NDArray[np.generic], resolution: int) -> str:
-    """Say why an image cannot be used; an empty string means that it can."""
-    if min(image.shape[:2]) < resolution:
-        return f"only {image.shape[0]}x{image.shape[1]} px"
-    return "" if np.isfinite(image).all() else "NaN or infinity in it"
+def _mixed(kinds: Mapping[int, Sequence[str]]) -> str:
+    names = {1: "grey", 3: "RGB"}
+    parts = [
+        f"{len(keys)} {names.get(channels, f'{channels}-channel')} images, such as {keys[0]!r}"
+        for channels, keys in sorted(kinds.items())
+    ]
+    return (
+        f"Got {', and '.join(parts)}; wanted one kind, since a prior draws one kind. Train on one "
+        "of them, or turn all into grey (channels=grey)."
+    )
+
+
+def _all(image: NDArray[np.generic]) -> tuple[int, ...] | None:
+    return tuple(range(image.shape[2])) if image.ndim == 3 else None
+
+
+def check_size(picture: Picture, resolution: int) -> Picture:
+    """Return the image, or raise `UnusableImageError` if it is smaller than a crop."""
+    if min(picture.shape) < resolution:
+        raise UnusableImageError(f"only {picture.shape[0]}x{picture.shape[1]} px")
+    return picture
+
+
+def whole_region(store: PixelStore, number: int) -> Region:
+    """Return all of an image."""
+    return Region(number, 0, 0, *store.picture(number).shape)
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

@@ -144,7 +144,12 @@ def _draw(state: TrainingState, generator: Callable[..., Any]) -> Tensor:
 def _shown(state: TrainingState, images: Tensor) -> Tensor:
     """Return images as the discriminator sees them."""
     images = augment(images, state.augmentation.strength, state.rng)
-    return images.contiguous(memory_format=state.memory_format)
+    images = images.contiguous(memory_format=state.memory_format)
+    if state.config.channels_last and images.shape[1] == 1:
+        # one channel is in both orders at once, and only its strides say which is meant: torch
+        # would go on channels first through the largest maps
+        images = images.contiguous()[:, 0, :, :, None].permute(0, 3, 1, 2)
+    return images
 
 
 def _train_discriminator(

@@ -22,7 +22,7 @@ from napari_mganprior.training.loop import DivergedError, TrainingStep, train
 from napari_mganprior.training.ranks import Ranks
 from napari_mganprior.training.state import TrainingState
 
-__all__ = ["export_prior", "open_state", "run_session", "save_state"]
+__all__ = ["export_prior", "open_state", "run_session", "save_sound_state", "save_state"]
 
 _MOST_ROLLBACKS = 3
 _ONLY_SPEED = ("bfloat16", "channels_last")  # may differ from machine to machine
@@ -41,6 +41,24 @@ def save_state(state: TrainingState, path: Path) -> None:
         buffer = io.BytesIO()
         torch.save(raw, buffer)
         write_atomically(path, buffer.getvalue())
+
+
+def save_sound_state(state: TrainingState, path: Path) -> bool:
+    """Write a checkpoint, unless the run may be beyond help; returns whether it was written.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written; an older checkpoint stays as it was.
+    """
+    try:
+        _check_weights(state)
+    except DivergedError:
+        return False
+    if state.suspect:
+        return False
+    save_state(state, path)
+    return True
 
 
 def open_state(
@@ -86,6 +104,7 @@ def run_session(
     save_every: int = 5_000,
     measure_every: int = 10_000,
     saved: Callable[[TrainingState], None] | None = None,
+    opened: Callable[[TrainingState], None] | None = None,
     ranks: Ranks | None = None,
 ) -> Iterator[TrainingStep]:
     """Train in a folder, resuming from its checkpoint if there is one.
@@ -113,7 +132,11 @@ def run_session(
     save_every, measure_every : int
         Images between two checkpoints, and between two measurements.
     saved : callable, optional
-        Called with the state after every checkpoint.
+        Called with the state after every checkpoint, and with the one that a run was taken
+        back to.
+    opened : callable, optional
+        Called with the state before its first step, and with the one the run is taken back to;
+        between two steps it may be looked at, and saved with `save_sound_state`.
     ranks : Ranks, optional
         The processes that train together; this one alone if left out.
 
@@ -143,6 +166,8 @@ def run_session(
     measuring = None if held_out is None else HeldOut(held_out)
     notice = ""
     while True:
+        if opened is not None:
+            opened(state)
         try:
             for step in _train(state, source, budget, path, measuring, save_every, measure_every):
                 if saved is not None and step[1]:
@@ -152,6 +177,8 @@ def run_session(
             return
         except DivergedError as error:
             state, notice = _roll_back(state, path, error)
+            if saved is not None:  # the state it was told before is no longer the run's
+                saved(state)
 
 
 def _train(

@@ -27,7 +27,10 @@ TOPICS = (
     "trusting-a-result",
     "repeating-a-run",
     "many-images",
+    "edit",
     "manage-priors",
+    "train-a-prior",
+    "analyse",
     "preferences",
 )
 """The headings of docs/using.md that links point at, as GitHub writes them into a URL."""

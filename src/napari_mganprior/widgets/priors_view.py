@@ -8,7 +8,6 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
-    QApplication,
     QFileDialog,
     QHBoxLayout,
     QPushButton,
@@ -30,13 +29,13 @@ from napari_mganprior.runs.prior_jobs import (
     import_foreign,
     install_asked,
 )
-from napari_mganprior.widgets.fields import TaskFields
 from napari_mganprior.widgets.help import help_label
 from napari_mganprior.widgets.import_form import FORMATS, ImportForm
 from napari_mganprior.widgets.install_form import InstallForm
 from napari_mganprior.widgets.preferences import current_preferences
 from napari_mganprior.widgets.prior_card import PriorCardView
 from napari_mganprior.widgets.prior_list import PriorList
+from napari_mganprior.widgets.prior_offer import offer_everywhere
 from napari_mganprior.widgets.work_panel import WorkPanel
 
 __all__ = ["PriorsWidget"]
@@ -113,6 +112,10 @@ class PriorsWidget(QWidget):
         if self.table.refresh(select):
             self._show_card()
 
+    def refresh_priors(self) -> None:
+        """List them anew: another form has made one."""
+        self.refresh()
+
     def offer_install(self, source: str = "") -> None:
         """Ask what is to be installed."""
         if self.panel.busy:
@@ -177,7 +180,7 @@ class PriorsWidget(QWidget):
             self.panel.say(f"Removed '{name}'.")
         self._sheets.pop(name, None)
         self.refresh()
-        _offer_everywhere()
+        offer_everywhere()
 
     def open_folder(self) -> None:
         """Show the folder of the user's own priors, made if need be."""
@@ -292,7 +295,7 @@ class PriorsWidget(QWidget):
         self._show_only(self.card)
         self._sheets.pop(step.name, None)  # of an older one by that name
         self.refresh(step.name)
-        _offer_everywhere()
+        offer_everywhere()
         imported = f"Imported '{step.name}': look at its samples. Every form offers it now."
         self.panel.say(step.note or imported)
 
@@ -383,10 +386,3 @@ def _dropped(event: QDropEvent) -> list[Path | str]:
     if not all(url.isLocalFile() or url.scheme() == "https" for url in urls):
         return []
     return [Path(url.toLocalFile()) if url.isLocalFile() else url.toString() for url in urls]
-
-
-def _offer_everywhere() -> None:
-    """Let every open form offer the priors there are now."""
-    for widget in QApplication.allWidgets():
-        if isinstance(widget, TaskFields):
-            widget.refresh_priors()
