@@ -202,7 +202,7 @@ class Done:
         spread.flat[:] = np.arange(spread.size)
         self.restoration = self
         self.image, self.invented, self.recipe = inputs.image, inputs.mask, {}
-        self.uncertainty, self.residual = spread, spread - 5
+        self.uncertainty, self.residual, self.estimated = spread, spread - 5, None
 
 
 @pytest.mark.parametrize(

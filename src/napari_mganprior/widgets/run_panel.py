@@ -230,7 +230,9 @@ class RunPanel(QWidget):
 
     def _show_progress(self, progress: Progress) -> None:
         self._told_pace = self._pace.tell(progress)
-        self.curve.add(progress.index, progress.n_steps, progress.loss, progress.window)
+        # windows are counted anew in every plane, and in every proposal
+        window = (progress.plane - 1) * progress.n_windows + progress.window
+        self.curve.add(progress.index, progress.n_steps, progress.loss, window)
         self._news = progress
         if not self._draw_timer.isActive():
             self._draw()
