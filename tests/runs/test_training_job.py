@@ -77,7 +77,7 @@ def started():
         assert job.join(30)
 
 
-def watch(job, until=lambda news: False, seconds=60):
+def watch(job, until=lambda news: False, seconds=240):
     """Collect news until the condition holds of all of it so far, or the end; return it."""
     sofar, limit = TrainingNews(), time.monotonic() + seconds
     while time.monotonic() < limit:
