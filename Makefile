@@ -85,7 +85,8 @@ test-windows: $(STAMP) system  ## the tests of the widgets alone
 	$(SCREEN)$(BIN)/python -m pytest tests/widgets $(ARGS)
 
 test-engine: $(STAMP) system  ## all the others
-	$(SCREEN)$(BIN)/python -m pytest --ignore=tests/widgets $(ARGS)
+	# from 199 on, so that both screens do not reach for one number
+	$(subst -run -a,-run -a -n 199,$(SCREEN))$(BIN)/python -m pytest --ignore=tests/widgets $(ARGS)
 
 test-fast: $(STAMP) system  ## the tests without the slow ones and without windows
 	$(SCREEN)$(BIN)/python -m pytest -m 'not slow and not gui' $(ARGS)

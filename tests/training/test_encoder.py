@@ -106,13 +106,16 @@ def test_states_that_do_not_fit_are_refused(tiny16_prior, tiny_prior):
 
 
 def test_the_example_adds_one_to_a_prior(tiny16_prior_path, tmp_path, capsys):
-    """Law: the printed hash is the file's, whose prior has an encoder; what is none is named."""
+    """Law: the printed hash is the file's and its page's; what is no prior is named."""
     spec = importlib.util.spec_from_file_location("add_encoder", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     out = tmp_path / "with.safetensors"
+    page = out.with_suffix(".md")
+    page.write_text(f"sha256 {load_prior(tiny16_prior_path).sha256}")
     assert script.main([str(tiny16_prior_path), "--out", str(out), "--images", "64"]) == 0
     loaded = load_prior(out)
+    assert page.read_text() == f"sha256 {loaded.sha256}"
     assert loaded.encoder is not None
     assert loaded.card.training["encoder"]["n_images"] == 64
     assert loaded.sha256 in capsys.readouterr().out
