@@ -155,13 +155,15 @@ def drag(widget, *urls):
 def test_all_priors_are_listed(window):
     _, widget = window
     assert rows(widget) == {
+        "blood": ("bundled", "64 px RGB"),
+        "satellite": ("bundled", "64 px RGB"),
         "histology": ("bundled", "64 px RGB"),
         "nuclei": ("bundled", "64 px grey"),
         "tiny": ("your own", "32 px grey"),
         "tiny16": ("your own", "16 px grey"),
         "tinyrgb": ("your own", "16 px RGB"),
     }
-    assert widget.selected == "histology"
+    assert widget.selected == "blood"  # the first
 
 
 def test_the_card_tells_in_words_and_the_samples_are_seen(window):
@@ -532,4 +534,4 @@ def test_it_opens_without_torch(prior_folder):
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.stdout.strip().endswith("histology False"), done.stderr
+    assert done.stdout.strip().endswith("blood False"), done.stderr
