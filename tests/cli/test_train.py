@@ -102,7 +102,10 @@ def test_a_finished_run_is_not_repeated(images, priors, capsys):
     first = (priors / "mine.safetensors").read_bytes()
     assert train(images) == 2
     assert "which one of your priors has already" in capsys.readouterr().err
+    (priors / "mine_installed.json").write_text("{}")
     assert train(images, "--overwrite") == 0
+    assert not (priors / "mine_installed.json").exists()
+    assert "measuring 500 and searching 5,000 training crops" in capsys.readouterr().err
     assert (priors / "mine.safetensors").read_bytes() == first
 
 

@@ -212,6 +212,15 @@ def test_a_fault_at_the_last_rename_brings_back_what_was_there(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_an_overwritten_prior_s_card_does_not_stay(folder, tiny16_prior_path, tiny_rgb_prior_path):
+    install_prior(tiny16_prior_path, name="mine")
+    for ending in (".md", "_nearest.png"):
+        (folder / f"mine{ending}").write_bytes(b"of the old one")
+    install_prior(tiny_rgb_prior_path, name="mine", overwrite=True)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"mine.safetensors", "mine_grid.png", "mine_installed.json"}
+
+
 def test_a_taken_name_is_refused_before_the_download(folder, offered, server, tiny_rgb_prior_path):
     install_prior(tiny_rgb_prior_path, name="leaves")
     with pytest.raises(StorageError, match=r"Got the name 'leaves' .*exists already"):

@@ -1,11 +1,13 @@
 """A training run in a process of its own: from layers to a prior, and every way it may end."""
 
+import contextlib
 import errno
 import importlib.util
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 from napari_mganprior.errors import SettingsError, StorageError, TrainingError
 from napari_mganprior.generators.checkpoint import load_prior
 from napari_mganprior.priors import prior_names, read_entry
+from napari_mganprior.runs import training_child
 from napari_mganprior.runs.training_folder import (
     CHECKPOINT,
     COPIED,
@@ -317,6 +320,65 @@ def test_a_run_has_one_worker(tmp_path):
             list(train_prior(folder, Pressed()))
     assert not is_held(folder)
     assert len(list_runs()) == 1
+
+
+def test_a_run_under_way_is_not_removed():
+    folder = run_folder("discs")
+    write_order(folder, tiny_order())
+    with hold_folder(folder), pytest.raises(TrainingError, match="another process works at"):
+        remove_run(folder)
+    assert len(list_runs()) == 1
+    remove_run(folder)
+    assert not folder.exists()
+
+
+def test_whoever_only_looks_keeps_nobody_out():
+    folder = run_folder("discs")
+    write_order(folder, tiny_order())
+    assert not is_held(folder)
+    assert [path.name for path in folder.iterdir()] == ["run.json"]
+    entered = threading.Event()
+    with contextlib.ExitStack() as looking:
+        looking.enter_context(hold_folder(folder))
+        timer = threading.Timer(0.2, looking.close)
+        timer.start()
+        with hold_folder(folder):
+            entered.set()
+        timer.join()
+    assert entered.is_set()
+
+
+def test_a_pause_after_stop_is_not_heeded(monkeypatch):
+    said = iter([b"pause", b"stop", b"pause"])
+    pressed, seen = Pressed(), []
+
+    class Line:
+        def recv_bytes(self):
+            seen.append(pressed.going.is_set())
+            try:
+                return next(said)
+            except StopIteration:
+                raise EOFError from None
+
+    monkeypatch.setattr(training_child.threading, "Timer", lambda *_: threading.Thread())
+    training_child._obey(Line(), pressed)
+    assert seen == [True, False, True, True]
+
+
+def test_a_prior_installed_meanwhile_is_not_overwritten(tmp_path, priors):
+    np.savez(tmp_path / "discs.npz", **{str(i): p for i, p in enumerate(discs(24, 32))})
+    folder = run_folder("discs")
+    write_order(folder, tiny_order(inputs=(str(tmp_path / "discs.npz"),), n_images=16))
+    (priors / "discs_installed.json").write_text("{}")
+    (priors / "discs.safetensors").write_bytes(b"another")
+    with pytest.raises(StorageError, match="was installed meanwhile"):
+        list(train_prior(folder, Pressed()))
+    assert (priors / "discs.safetensors").read_bytes() == b"another"
+    assert [run.order.name for run in list_runs()] == ["discs"]
+    (priors / "discs.safetensors").unlink()
+    *_, last = train_prior(folder, Pressed())
+    assert last.end.prior == "discs"
+    assert not (priors / "discs_installed.json").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_told(priors, started, layer):

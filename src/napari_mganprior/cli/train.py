@@ -31,6 +31,7 @@ __all__ = ["run"]
 _IMAGES = 200_000
 _SAVE_EVERY, _MEASURE_EVERY = 2_000, 10_000  # crops
 _N_CROPS, _N_SEARCHED = 2_000, 20_000  # what the finished prior is measured with
+_SHORT, _FEWER = 20_000, (500, 5_000)  # a run of fewer crops is measured with fewer, too
 _ENCODER_SHARE, _ENCODER_MINUTES = 0.1, (0.5, 10.0)  # of the time of the run; bounds
 _RATE_AFTER, _RATE_STEPS = 5.0, 5  # seconds and steps of training after which the rate is told
 _SHOWN = 10  # skipped files; all of them stand in a file
@@ -41,18 +42,22 @@ def run(args: argparse.Namespace) -> None:
     """Train, or go on training, and put the prior among the user's own."""
     check_prior_name(args.name)
     folder = args.output or Path(f"{args.name}-training")
-    installed = user_folder() / f"{args.name}.safetensors"
-    if installed.exists() and not args.overwrite:
-        raise StorageError(
-            f"Got the name {args.name!r}, which one of your priors has already ({installed}); "
-            "wanted a new name. Choose another with --name, or allow overwriting (--overwrite)."
-        )
+    _check_free(args)
     from napari_mganprior.training.launch import joined_ranks
 
     # torchrun may have started several of us: each trains, the first one speaks and writes
     with joined_ranks(args.device) as (ranks, device):
         args.quiet = args.quiet or ranks.rank > 0
         _run(args, folder, device, ranks)
+
+
+def _check_free(args: argparse.Namespace) -> None:
+    installed = user_folder() / f"{args.name}.safetensors"
+    if installed.exists() and not args.overwrite:
+        raise StorageError(
+            f"Got the name {args.name!r}, which one of your priors has already ({installed}); "
+            "wanted a new name. Choose another with --name, or allow overwriting (--overwrite)."
+        )
 
 
 def _run(args: argparse.Namespace, folder: Path, device: "torch.device", ranks: "Ranks") -> None:
@@ -225,8 +230,15 @@ def _publish(
 
     state = _best_state(folder, device)
     text = _card_text(args, sources, state)
+    short = state.images_seen < _SHORT
+    n_crops, n_searched = _FEWER if short else (_N_CROPS, _N_SEARCHED)
+    n_crops = max(16, n_crops * 64**2 // max(64, args.resolution) ** 2)  # the same memory
+    lasting = "some seconds to a minute" if short else "some minutes"
     if not args.quiet:
-        _say(f"Drawing and measuring samples after {state.images_seen:,} crops.")
+        _say(
+            f"Drawing samples after {state.images_seen:,} crops, measuring {n_crops:,} and "
+            f"searching {n_searched:,} training crops for the nearest: {lasting}."
+        )
     assert sources.held_out is not None  # a tenth can always be spared
     sha256 = publish_prior(
         state,
@@ -234,12 +246,14 @@ def _publish(
         text,
         train=sources.train,
         held_out=sources.held_out,
-        # the same memory at every size
-        n_crops=max(16, _N_CROPS * 64**2 // max(64, args.resolution) ** 2),
-        n_searched=_N_SEARCHED,
+        n_crops=n_crops,
+        n_searched=n_searched,
     )
     if args.encoder:
         sha256 = _add_encoder(args, folder / args.name, state.seconds, sha256)
+    _check_free(args)  # training takes hours
+    # no record of an earlier installation: it would tell another file's hash
+    (user_folder() / f"{args.name}_installed.json").unlink(missing_ok=True)
     for made in (folder / f"{args.name}{ending}" for ending in _ENDINGS):
         if made.exists():
             write_atomically(user_folder() / made.name, made.read_bytes())

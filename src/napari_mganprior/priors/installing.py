@@ -45,6 +45,7 @@ _SUFFIX = ".safetensors"
 _LARGEST = 2 * 1024**3  # bytes; priors are 2 to 200 MB
 _COPIED = 4 * 1024**2  # bytes at once
 _BESIDE = ("_nearest.png", ".md")  # what training writes beside a prior; samples are drawn anew
+_ALWAYS_BESIDE = ("_grid.png", "_installed.json")
 _LARGEST_BESIDE = 20 * 1024**2
 _SHEET, _MOST, _LEAST = 512, 8, 2  # px about a side of the sheet; samples along it
 _STALE = 24 * 3600.0  # seconds after which a hidden folder is that of a program that died
@@ -385,17 +386,25 @@ def _write_beside(order: _Order, hidden: Path, sheet: "NDArray[Any]", sha256: st
 
 
 def _reveal(hidden: Path, folder: Path, target: Path) -> None:
-    """Rename all of it into the folder, the prior last; on a fault what was there comes back."""
-    names = sorted(path.name for path in hidden.iterdir() if path.name != target.name)
+    """Rename all of it into the folder, the prior last; on a fault what was there comes back.
+
+    What lay beside an older prior of this name goes: its card and licence are not the new one's.
+    """
+    new = sorted(path.name for path in hidden.iterdir() if path.name != target.name)
+    old = {f"{target.stem}{ending}" for ending in (*_BESIDE, *_ALWAYS_BESIDE)}
+    names = (*sorted(old.difference(new)), *new, target.name)
     before = hidden / "before"
     before.mkdir()
     changed: list[str] = []
     try:
-        for name in (*names, target.name):
+        for name in names:
             if (folder / name).exists():
                 shutil.copyfile(folder / name, before / name)
             changed.append(name)
-            (hidden / name).replace(folder / name)
+            if (hidden / name).exists():
+                (hidden / name).replace(folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
     except BaseException:
         for name in changed:
             with contextlib.suppress(OSError):

@@ -64,6 +64,8 @@ def _obey(connection: Connection, pressed: Pressed) -> None:
             break
         if command == b"pause":
             pressed.going.clear()
+            if pressed.stop.is_set() or pressed.leave.is_set():  # it would wait for ever
+                pressed.going.set()
         elif command == b"resume":
             pressed.going.set()
         elif command == b"stop":

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mganprior.arrays import choose_device, seeded
-from napari_mganprior.errors import TrainingError
+from napari_mganprior.errors import StorageError, TrainingError
 from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.checkpoint import add_encoder, load_prior
 from napari_mganprior.priors.grid import GRID_SEED, contact_sheet, draw_samples, encode_sheet
@@ -108,8 +108,12 @@ class Session:
         return contact_sheet(samples, _SIDE)
 
     def publish(self, target: Path) -> Iterator[str]:
-        """Put the prior among the user's own; says what it does before each stage."""
+        """Put the prior among the user's own; says what it does before each stage.
+
+        StorageError if a prior has got its name since the run began; the run stays as it is.
+        """
         order = self._order
+        _check_free(target, order.name)
         yield "Measuring the prior and drawing samples"
         made = self._folder / "published"
         state = self._best()
@@ -127,6 +131,9 @@ class Session:
             self._publish_unmeasured(state, made)
         if order.encoder:
             yield from self._add_encoder(made / f"{order.name}.safetensors", state.seconds)
+        _check_free(target, order.name)  # the stages above take minutes
+        # no record of an installation: it would tell another file's hash
+        (target / f"{order.name}_installed.json").unlink(missing_ok=True)
         # the prior itself last: what lies beside it is no prior
         endings = ("_grid.png", "_nearest.png", ".md", ".safetensors")
         for name in (order.name + ending for ending in endings):
@@ -226,6 +233,15 @@ class Session:
             "or measure there. It knows only what its training images showed.",
             repeat="In napari's form Train a prior: "
             f"{order.shown}, {order.resolution} px, {self.n_images:,} crops, seed {order.seed}.",
+        )
+
+
+def _check_free(target: Path, name: str) -> None:
+    if (target / f"{name}.safetensors").exists():
+        raise StorageError(
+            f"Got the end of the run {name!r}, and a prior of this name was installed meanwhile; "
+            "wanted its name to be free. The run is kept. Remove that prior in the form Priors, "
+            "then resume the run."
         )
 
 

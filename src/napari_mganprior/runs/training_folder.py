@@ -7,6 +7,7 @@ import contextlib
 import json
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -48,6 +49,7 @@ COPIED = "sources"
 
 _ORDER, _PROGRESS, _HISTORY, _LOCK = "run.json", "progress.json", "history.json", "lock"
 _VERSION = 1
+_PATIENCE, _BETWEEN = 1.0, 0.05  # seconds for a folder to be free, and between two attempts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -252,16 +254,24 @@ def remove_run(folder: Path) -> None:
 
     Raises
     ------
+    TrainingError
+        If a process works at it.
     StorageError
         If it cannot be deleted.
     """
+    if not folder.exists():
+        return
     try:
-        (folder / _ORDER).unlink(missing_ok=True)  # first: without it there is no run
+        with hold_folder(folder):
+            (folder / _ORDER).unlink(missing_ok=True)  # first: without it there is no run
+            if sys.platform != "win32":  # there an open file cannot be deleted
+                shutil.rmtree(folder)
         if folder.exists():
             shutil.rmtree(folder)
     except OSError as error:
+        why = getattr(error.__cause__, "strerror", None) or error.strerror or error
         raise StorageError(
-            f"Could not remove {folder} ({error.strerror or error}); wanted permission to delete "
+            f"Could not remove {folder} ({why}); wanted permission to delete "
             "there. Close other programs that use it, or delete it yourself."
         ) from error
 
@@ -269,9 +279,9 @@ def remove_run(folder: Path) -> None:
 def is_held(folder: Path) -> bool:
     """Whether a process works in a folder."""
     try:
-        with (folder / _LOCK).open("ab") as file:
+        with (folder / _LOCK).open("r+b") as file:  # only one that is there: asking makes none
             return not _lock(file)
-    except OSError:  # no such folder; or nothing can be written, as going on will say
+    except OSError:  # nobody has held it; or nothing can be written, as going on will say
         return False
 
 
@@ -300,7 +310,10 @@ def hold_folder(folder: Path) -> Iterator[None]:
             "Choose another cache folder in Preferences."
         ) from error
     with file:
-        if not _lock(file):
+        last = time.monotonic() + _PATIENCE
+        while not (free := _lock(file)) and time.monotonic() < last:
+            time.sleep(_BETWEEN)  # `is_held` holds it for an instant, too
+        if not free:
             raise TrainingError(
                 f"Got the run in {folder}, which another process works at; wanted one that is "
                 "free. Wait until it has ended, or choose another name."

@@ -16,7 +16,13 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from napari_mganprior.errors import ComputeError, MGANPriorError, OutOfMemoryError, StorageError
+from napari_mganprior.errors import (
+    ComputeError,
+    MGANPriorError,
+    OutOfMemoryError,
+    StorageError,
+    TrainingError,
+)
 from napari_mganprior.runs.collector import CollectorHold, collect_if_due
 from napari_mganprior.runs.deaths import how_it_died
 from napari_mganprior.runs.failures import explain, forget_frames
@@ -292,6 +298,8 @@ class TrainingJob:
             return replace(end, kept=False)
         try:
             remove_run(self.folder)
+        except TrainingError:  # another process has begun with it just now
+            return replace(end, kept=False)
         except StorageError as error:
             return replace(end, error=end.error or error, kept=False)
         return replace(end, kept=False)
