@@ -352,3 +352,14 @@ def test_every_form_fits_a_small_screen(form, qtbot, task):
     assert widget.width() < 480
     last = widget.results.mapTo(widget, widget.results.rect().bottomLeft())
     assert last.y() <= widget.height()
+
+
+def test_active_labels_are_no_bad_pixels_unasked(make_napari_viewer):
+    """Law: a segmentation that happens to be selected when Denoise opens is not filled."""
+    viewer = make_napari_viewer()
+    viewer.add_image(np.ones((32, 32)), name="cells")
+    viewer.layers.selection.active = viewer.add_labels(np.ones((32, 32), int), name="cells seen")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-mganprior", "Denoise")
+    assert widget.fields.labels.value is None
+    _, widget = viewer.window.add_plugin_dock_widget("napari-mganprior", "Inpaint")
+    assert widget.fields.labels.value.name == "cells seen"

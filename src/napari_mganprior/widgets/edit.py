@@ -29,7 +29,7 @@ from napari_mganprior.widgets.edit_layers import (
     in_axes,
     take_picture,
 )
-from napari_mganprior.widgets.preferences import current_preferences, engine_options
+from napari_mganprior.widgets.preferences import current_preferences, engine_options, obey
 from napari_mganprior.widgets.watch import ViewerWatch
 
 __all__ = ["EditWidget"]
@@ -75,7 +75,7 @@ class EditWidget(EditFields):
         self._preview: Image | None = None
         self._runs: dict[int, tuple[str, Any]] = {}  # of a request: what it is for
         self._learning: dict[int, list[tuple[int, Any]]] = {}
-        self._tickets: dict[int, str] = {}
+        self._tickets: dict[int, tuple[str, Taken | None]] = {}  # what for, and of which picture
         self._ready = False
         self._open_prior: str | None = None
         self._open_zoom = 1.0
@@ -119,9 +119,9 @@ class EditWidget(EditFields):
 
     def keep(self) -> None:
         """Make a layer of its own of what the sliders say."""
-        if self._ready and self.rows.moves():
+        if self._ready and not self._is_opening and self.rows.moves():
             work = partial(self._live.keep, self.rows.moves(), keep_detail=self._keeps_detail())
-            self._ask(work, "keep")
+            self._ask(work, "keep", later=True)  # a slider moved at once must not replace it
 
     def load_boundary(self, path: Path | None = None) -> None:
         """Add a slider for a boundary file; asks for one if none is given."""
@@ -205,6 +205,7 @@ class EditWidget(EditFields):
             self.prior.value if purpose == "open" or self._open_prior is None else self._open_prior
         )
         zoom = float(self.zoom.value) if purpose == "open" else self._open_zoom
+        obey(current_preferences(), self.controller)
         config = example_config(_space(prior)) if purpose == "example" else None
         request = RunRequest(
             image=pixels, mask=None, prior=prior, task="invert", quality=self.quality.value,
@@ -218,7 +219,7 @@ class EditWidget(EditFields):
 
     def _ask(self, make: Any, purpose: str, *, later: bool = False) -> None:
         ticket = (self.latest.ask_later if later else self.latest.ask)(make)
-        self._tickets[ticket] = purpose
+        self._tickets[ticket] = (purpose, self._taken)
         self._timer.start()
 
     def _draw(self) -> None:
@@ -235,12 +236,14 @@ class EditWidget(EditFields):
             self._timer.stop()
 
     def _on_answer(self, answer: Answer) -> None:
-        purpose = self._tickets.get(answer.ticket, "")
+        purpose, taken = self._tickets.get(answer.ticket, ("", None))
         if answer.last:
             self._tickets.pop(answer.ticket, None)
         if answer.error is not None:
             self._tell(answer.error)
         value = answer.value
+        if taken is not self._taken and isinstance(value, Drawn | Opened | Row | Direction):
+            return  # of a picture that is not open any more
         if isinstance(value, Drawn):
             self._show(value)
         elif isinstance(value, Opened):
@@ -250,9 +253,9 @@ class EditWidget(EditFields):
         elif isinstance(value, Direction):
             self._add_direction(value)
         elif purpose == "keep" and value is not None:
-            self._on_kept(value)
+            self._on_kept(value, taken)
         elif purpose.startswith("way to ") and isinstance(value, np.ndarray):
-            self._on_way(value, purpose.removeprefix("way to "))
+            self._on_way(value, purpose.removeprefix("way to "), taken)
 
     def _on_opened(self, opened: Opened) -> None:
         self._ready, self._preview = True, None
@@ -287,13 +290,12 @@ class EditWidget(EditFields):
             self._preview.data = in_axes(taken, drawn.image)
         self.drawn.emit(drawn)
 
-    def _on_kept(self, restoration: Any) -> None:
-        if self._taken is None:
+    def _on_kept(self, restoration: Any, taken: Taken | None) -> None:
+        if taken is None:
             return
-        layer = add_picture(
-            self._viewer, self._taken, restoration.image, "edited", restoration.recipe
-        )
-        if self._preview is not None and self._preview in self._viewer.layers:
+        layer = add_picture(self._viewer, taken, restoration.image, "edited", restoration.recipe)
+        shown = taken is self._taken and self._preview is not None
+        if shown and self._preview in self._viewer.layers:
             self._viewer.layers.remove(self._preview)
         self._say(
             f"'{layer.name}' is there; {int(restoration.invented.sum())} of its pixels changed, "
@@ -301,9 +303,9 @@ class EditWidget(EditFields):
         )
         self.result_added.emit(layer)
 
-    def _on_way(self, stack: Any, to: str) -> None:
-        if self._taken is not None:
-            layer = add_way(self._viewer, self._taken, stack, to)
+    def _on_way(self, stack: Any, to: str, taken: Taken | None) -> None:
+        if taken is not None:
+            layer = add_way(self._viewer, taken, stack, to)
             self._say(f"'{layer.name}' is there; all but its ends are invented.")
             self.result_added.emit(layer)
 
@@ -336,6 +338,11 @@ class EditWidget(EditFields):
             )  # fmt: skip
             self._ask(work, f"way to {taken.name}", later=True)
         self._enable()
+
+    @property
+    def _is_opening(self) -> bool:
+        """Another picture is being inverted: what is kept now could be lost to it."""
+        return any(purpose == "open" for purpose, _ in self._runs.values())
 
     @property
     def _running_id(self) -> int:
@@ -392,7 +399,9 @@ class EditWidget(EditFields):
         self.cancel_button.setEnabled(busy)
         for part in (self.rows, self.boundary_button, self.reset_button, self.detail.native):
             part.setEnabled(self._ready)
-        self.keep_button.setEnabled(self._ready and bool(self.rows.moves()))
+        self.keep_button.setEnabled(
+            self._ready and not self._is_opening and bool(self.rows.moves())
+        )
         self.examples.learn_button.setEnabled(self._ready and not busy)
         self.way_button.setEnabled(self._ready and not busy and self.other.value is not None)
 

@@ -164,9 +164,19 @@ class TaskFields(QWidget):
                 if chosen is not None and chosen in box.choices:
                     box.value = chosen
 
-    def choose(self, layer: Layer | None) -> None:
-        """Choose a layer, where it is offered."""
-        for box in (self.image, self.labels):
+    def choose(self, layer: Layer | None, *, asked: bool = True) -> None:
+        """Choose a layer, where it is offered.
+
+        Parameters
+        ----------
+        layer : Layer or None
+            The layer; None changes nothing.
+        asked : bool
+            Whether somebody asked for it. If not, labels are chosen only for a task that needs
+            them: a segmentation that happens to be active is no list of bad pixels.
+        """
+        marks = asked or self.spec.mask == "needed"
+        for box in (self.image, self.labels) if marks else (self.image,):
             if layer is not None and layer in box.choices:
                 box.value = layer
 

@@ -117,7 +117,7 @@ class TaskForm(QWidget):
         self._watch = ViewerWatch(napari_viewer, self._on_event)
         self._connect()
         self.reset_choices()
-        self.fields.choose(napari_viewer.layers.selection.active)
+        self.fields.choose(napari_viewer.layers.selection.active, asked=False)
         last = settings.recall(self.task) if recall is None else recall()
         prior = current_preferences().default_prior
         if self.spec.prior != TASKS["inpaint"].prior:  # it needs one of another kind
