@@ -81,12 +81,12 @@ else
 	$(SCREEN)$(BIN)/python -m pytest $(ARGS)
 endif
 
-test-windows: $(STAMP) system  ## the tests of the widgets alone
-	$(SCREEN)$(BIN)/python -m pytest tests/widgets $(ARGS)
+test-windows: $(STAMP) system  ## the tests of widgets and runs alone: about half of the time
+	$(SCREEN)$(BIN)/python -m pytest tests/widgets tests/runs $(ARGS)
 
 test-engine: $(STAMP) system  ## all the others
 	# from 199 on, so that both screens do not reach for one number
-	$(subst -run -a,-run -a -n 199,$(SCREEN))$(BIN)/python -m pytest --ignore=tests/widgets $(ARGS)
+	$(subst -run -a,-run -a -n 199,$(SCREEN))$(BIN)/python -m pytest --ignore=tests/widgets --ignore=tests/runs $(ARGS)
 
 test-fast: $(STAMP) system  ## the tests without the slow ones and without windows
 	$(SCREEN)$(BIN)/python -m pytest -m 'not slow and not gui' $(ARGS)
