@@ -183,4 +183,4 @@ def test_a_folder_is_installed_with_its_bad_files_told(
     ended(qtbot, widget)
     assert "Installed 'tiny', 'tiny16', 'tinyrgb'" in said(widget)
     assert "Left out bad.safetensors: Got bad.safetensors" in said(widget)
-    assert widget.table.rowCount() == 5
+    assert widget.table.rowCount() == 7  # four bundled ones, and what the folder held
