@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -273,7 +273,9 @@ class ChildProcess:
             process.stdin.write(json.dumps(hello).encode() + b"\n")
             process.stdin.close()
         self._output = threading.Thread(
-            target=self._read, args=(listener.address,), name="napari-mganprior child output"
+            target=self._read,
+            args=(process.stdout, listener.address),
+            name="napari-mganprior child output",
         )
         self._output.daemon = True
         self._output.start()
@@ -330,12 +332,11 @@ class ChildProcess:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _read(self, address: Any) -> None:
+    def _read(self, output: IO[bytes], address: Any) -> None:
         """Keep the end of what the process writes; when it dies unconnected, end the wait."""
-        assert self._process is not None
-        assert self._process.stdout is not None
+        # not by way of self: the process may be ended, and forgotten, at any moment
         with suppress(OSError, ValueError):
-            while chunk := os.read(self._process.stdout.fileno(), 4096):
+            while chunk := os.read(output.fileno(), 4096):
                 self._tail = (self._tail + chunk)[-_RAW_TAIL:]
         if not self._connected.is_set():
             with suppress(*_GONE):
