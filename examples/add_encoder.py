@@ -18,9 +18,13 @@ from pathlib import Path
 import torch
 
 from napari_mganprior.errors import MGANPriorError
-from napari_mganprior.files import write_atomically
-from napari_mganprior.generators.checkpoint import add_encoder, load_prior, read_card
-from napari_mganprior.training.encoder import EncoderConfig, EncoderState, train_encoder
+from napari_mganprior.generators.checkpoint import load_prior
+from napari_mganprior.training.encoder import (
+    EncoderConfig,
+    EncoderState,
+    store_encoder,
+    train_encoder,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,9 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "code_loss": round(codes, 6),
         }
         out = args.out or args.prior
-        _, before = read_card(args.prior)
-        sha256 = add_encoder(args.prior, out, state.encoder, told)
-        renew_page(out.with_suffix(".md"), before, sha256)
+        sha256 = store_encoder(args.prior, state, told, out=out)
     except MGANPriorError as error:
         print(error, file=sys.stderr)
         return 1
@@ -60,12 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     print(f"{out}  sha256 {sha256}")
     return 0
-
-
-def renew_page(page: Path, before: str, after: str) -> None:
-    """Let the model card beside the prior name the new hash, if there is one that named the old."""
-    if page.exists() and before in (text := page.read_text(encoding="utf-8")):
-        write_atomically(page, text.replace(before, after).encode())
 
 
 def train(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mganprior.errors import StorageError, TrainingError
 from napari_mganprior.files import write_atomically
-from napari_mganprior.priors import check_prior_name, user_folder
+from napari_mganprior.priors import check_prior_name, copy_prior, user_folder
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,6 @@ _SHORT, _FEWER = 20_000, (500, 5_000)  # a run of fewer crops is measured with f
 _ENCODER_SHARE, _ENCODER_MINUTES = 0.1, (0.5, 10.0)  # of the time of the run; bounds
 _RATE_AFTER, _RATE_STEPS = 5.0, 5  # seconds and steps of training after which the rate is told
 _SHOWN = 10  # skipped files; all of them stand in a file
-_ENDINGS = ("_grid.png", "_nearest.png", ".md", ".safetensors")  # the prior itself last
 
 
 def run(args: argparse.Namespace) -> None:
@@ -252,11 +251,7 @@ def _publish(
     if args.encoder:
         sha256 = _add_encoder(args, folder / args.name, state.seconds, sha256)
     _check_free(args)  # training takes hours
-    # no record of an earlier installation: it would tell another file's hash
-    (user_folder() / f"{args.name}_installed.json").unlink(missing_ok=True)
-    for made in (folder / f"{args.name}{ending}" for ending in _ENDINGS):
-        if made.exists():
-            write_atomically(user_folder() / made.name, made.read_bytes())
+    copy_prior(folder, args.name, user_folder())
     print(f"{user_folder() / args.name}.safetensors  sha256 {sha256}")
     print(f"Use it with --prior {args.name}, or choose it in napari.")
 
@@ -264,14 +259,19 @@ def _publish(
 def _add_encoder(args: argparse.Namespace, stem: Path, seconds: float, sha256: str) -> str:
     """Train an encoder on the prior's own drawings, and name the new hash on its card."""
     from napari_mganprior.cli.progress import follow
-    from napari_mganprior.generators.checkpoint import add_encoder, load_prior
-    from napari_mganprior.training.encoder import EncoderConfig, EncoderState, train_encoder
+    from napari_mganprior.generators.checkpoint import load_prior
+    from napari_mganprior.training.encoder import (
+        EncoderConfig,
+        EncoderState,
+        store_encoder,
+        train_encoder,
+    )
 
     share = _ENCODER_SHARE * seconds / 60
     minutes = min(max(share, _ENCODER_MINUTES[0]), _ENCODER_MINUTES[1])
     if not args.quiet:
         _say(f"Training an encoder on its drawings, about {minutes:.2g} minutes.")
-    path, page = stem.with_name(f"{stem.name}.safetensors"), stem.with_name(f"{stem.name}.md")
+    path = stem.with_name(f"{stem.name}.safetensors")
     generator = load_prior(path).generator
     state = EncoderState(generator, EncoderConfig(seed=args.seed))
     steps = train_encoder(generator, state, minutes=minutes)
@@ -285,17 +285,7 @@ def _add_encoder(args: argparse.Namespace, stem: Path, seconds: float, sha256: s
     last = next(iter(deque(shown, maxlen=1)), None)
     if last is None:  # not even its first drawings were done in the time
         return sha256
-    trained = {
-        "images_seen": last.images_seen,
-        "minutes": minutes,
-        "image_loss": last.image_loss,
-        "code_loss": last.code_loss,
-        "config": state.config.to_dict(),
-    }
-    renewed = add_encoder(path, path, state.encoder, trained)
-    text = page.read_text(encoding="utf-8").replace(sha256, renewed)
-    write_atomically(page, text.encode())
-    return renewed
+    return store_encoder(path, state, state.told(last, minutes))
 
 
 def _best_state(folder: Path, device: "torch.device") -> "TrainingState":

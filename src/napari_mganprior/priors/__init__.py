@@ -3,6 +3,7 @@
 from napari_mganprior.priors.catalogue import (
     PriorEntry,
     check_prior_name,
+    copy_prior,
     find_prior,
     list_priors,
     prior_names,
@@ -24,6 +25,7 @@ __all__ = [
     "InstallStep",
     "PriorEntry",
     "check_prior_name",
+    "copy_prior",
     "fetch_steps",
     "fetch_weights",
     "find_prior",

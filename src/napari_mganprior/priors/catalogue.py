@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_mganprior.errors import PriorError, SettingsError, StorageError
+from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.registry import registered_name, registered_names, registration
 from napari_mganprior.settings import load_preferences
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # it imports torch, and names must be cheap to list
 __all__ = [
     "PriorEntry",
     "check_prior_name",
+    "copy_prior",
     "find_prior",
     "list_priors",
     "prior_names",
@@ -35,7 +37,8 @@ _SUFFIX = ".safetensors"
 _BUNDLED = Path(__file__).parent
 _LONGEST_NAME = 100  # characters; file systems allow 255 bytes, endings included
 # what training, import and installation write beside a prior
-_BESIDE = ("_grid.png", "_nearest.png", ".md", "_installed.json")
+_MADE_BESIDE, _RECORD = ("_grid.png", "_nearest.png", ".md"), "_installed.json"
+_BESIDE = (*_MADE_BESIDE, _RECORD)
 
 Source = Literal["bundled", "user", "registered"]
 
@@ -186,6 +189,31 @@ def check_prior_name(name: str) -> None:
             f"Got the name {name!r}; wanted one that can be a file's name. Use letters, "
             "digits and dashes."
         )
+
+
+def copy_prior(made: Path, name: str, folder: Path) -> None:
+    """Copy a prior that was made here into a folder of priors, with what was made beside it.
+
+    Parameters
+    ----------
+    made : Path
+        The folder it was made in.
+    name : str
+        Of the prior; one of this name in the folder is replaced.
+    folder : Path
+        Usually `user_folder`.
+
+    Raises
+    ------
+    StorageError
+        If a file cannot be written.
+    """
+    # it was not installed, and an earlier record would tell another file's hash
+    (folder / f"{name}{_RECORD}").unlink(missing_ok=True)
+    # the prior itself last: what lies beside it is no prior
+    for file in (made / f"{name}{ending}" for ending in (*_MADE_BESIDE, _SUFFIX)):
+        if file.exists():
+            write_atomically(folder / file.name, file.read_bytes())
 
 
 def remove_prior(name: str) -> tuple[Path, ...]:

@@ -10,13 +10,19 @@ from numpy.typing import NDArray
 from napari_mganprior.arrays import choose_device, seeded
 from napari_mganprior.errors import StorageError, TrainingError
 from napari_mganprior.files import write_atomically
-from napari_mganprior.generators.checkpoint import add_encoder, load_prior
+from napari_mganprior.generators.checkpoint import load_prior
+from napari_mganprior.priors import copy_prior
 from napari_mganprior.priors.grid import GRID_SEED, contact_sheet, draw_samples, encode_sheet
 from napari_mganprior.runs.training_folder import CHECKPOINT, COPIED, TrainingOrder
 from napari_mganprior.runs.training_layers import open_copies
 from napari_mganprior.training.card import CardText, publish_prior
 from napari_mganprior.training.config import TrainingConfig
-from napari_mganprior.training.encoder import EncoderConfig, EncoderState, train_encoder
+from napari_mganprior.training.encoder import (
+    EncoderConfig,
+    EncoderState,
+    store_encoder,
+    train_encoder,
+)
 from napari_mganprior.training.loop import TrainingStep
 from napari_mganprior.training.session import (
     export_prior,
@@ -132,13 +138,7 @@ class Session:
         if order.encoder:
             yield from self._add_encoder(made / f"{order.name}.safetensors", state.seconds)
         _check_free(target, order.name)  # the stages above take minutes
-        # no record of an installation: it would tell another file's hash
-        (target / f"{order.name}_installed.json").unlink(missing_ok=True)
-        # the prior itself last: what lies beside it is no prior
-        endings = ("_grid.png", "_nearest.png", ".md", ".safetensors")
-        for name in (order.name + ending for ending in endings):
-            if (made / name).exists():
-                write_atomically(target / name, (made / name).read_bytes())
+        copy_prior(made, order.name, target)
 
     def _add_encoder(self, path: Path, seconds: float) -> Iterator[str]:
         """Train an encoder on the prior's own drawings, for a tenth of the time of the run."""
@@ -155,14 +155,7 @@ class Session:
                 yield f"Training the encoder, {left:.0f} s left"
         if last is None:  # not even its first drawings were done in the time
             return
-        trained = {
-            "images_seen": last.images_seen,
-            "minutes": minutes,
-            "image_loss": last.image_loss,
-            "code_loss": last.code_loss,
-            "config": state.config.to_dict(),
-        }
-        add_encoder(path, path, state.encoder, trained)
+        store_encoder(path, state, state.told(last, minutes))
 
     def _best(self) -> TrainingState:
         """Return the state with the smallest distance; the last one where none was measured."""

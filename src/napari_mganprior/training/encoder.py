@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from math import cos, isfinite, pi
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,10 +20,19 @@ from torch import Tensor
 
 from napari_mganprior.arrays import network_dtype, seeded
 from napari_mganprior.errors import SettingsError, TrainingError
+from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.base import SplitGenerator
+from napari_mganprior.generators.checkpoint import add_encoder, read_card
 from napari_mganprior.generators.encoder import Encoder
 
-__all__ = ["EncoderConfig", "EncoderState", "EncoderStep", "damaged", "train_encoder"]
+__all__ = [
+    "EncoderConfig",
+    "EncoderState",
+    "EncoderStep",
+    "damaged",
+    "store_encoder",
+    "train_encoder",
+]
 
 _POOL = 2048  # drawings at the most
 _POOL_NUMBERS = 1 << 25
@@ -148,6 +158,16 @@ class EncoderState:
             "optimiser": self.optimiser.state_dict(),
         }
 
+    def told(self, last: EncoderStep, minutes: float) -> dict[str, Any]:
+        """Return what a card says of a training of some minutes that ended with a step."""
+        return {
+            "images_seen": last.images_seen,
+            "minutes": minutes,
+            "image_loss": last.image_loss,
+            "code_loss": last.code_loss,
+            "config": self.config.to_dict(),
+        }
+
     @classmethod
     def from_state_dict(cls, generator: SplitGenerator, raw: dict[str, Any]) -> "EncoderState":
         """Take up a run where `state_dict` left it, to the last bit on the same CPU.
@@ -229,6 +249,44 @@ def train_encoder(
                 "stable run. Start again with a smaller learning rate."
             )
         yield EncoderStep(state.images_seen, config.n_images, *losses)
+
+
+def store_encoder(
+    path: Path, state: EncoderState, told: dict[str, Any], *, out: Path | None = None
+) -> str:
+    """Add an encoder to a prior's file, and let the page beside it name the new hash.
+
+    Parameters
+    ----------
+    path : Path
+        The prior's file.
+    state : EncoderState
+        Whose encoder it is.
+    told : dict
+        How it was trained, JSON-able, for the card.
+    out : Path, optional
+        File to write; the prior's own if left out. ``NAME.md`` beside it, where there is one that
+        names the hash before, names the new one.
+
+    Returns
+    -------
+    str
+        The sha256 of the new file, in hexadecimal.
+
+    Raises
+    ------
+    PriorError
+        If the file is no prior, or the encoder is none for it.
+    StorageError
+        If a file cannot be written.
+    """
+    out = path if out is None else out
+    _, before = read_card(path)
+    sha256 = add_encoder(path, out, state.encoder, told)
+    page = out.with_suffix(".md")
+    if page.exists() and before in (text := page.read_text(encoding="utf-8")):
+        write_atomically(page, text.replace(before, sha256).encode())
+    return sha256
 
 
 def _pools(generator: SplitGenerator, state: EncoderState) -> Iterator[tuple[Tensor, Tensor]]:
