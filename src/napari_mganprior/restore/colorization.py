@@ -1,10 +1,9 @@
 """Give a grey image colours that a prior knows; its brightness stays what was measured."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mganprior.canvas import Sheet
@@ -12,18 +11,18 @@ from napari_mganprior.damage import DamageConfig
 from napari_mganprior.errors import ImageError, PriorError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
-from napari_mganprior.inversion.loop import Step
+from napari_mganprior.operators.base import Operator
 from napari_mganprior.operators.colorization import LUMA
 from napari_mganprior.operators.colorization import Colorization as Luma
-from napari_mganprior.restore.base import WindowTask, to_pixels
+from napari_mganprior.restore.base import to_pixels
 from napari_mganprior.restore.result import Restoration
-from napari_mganprior.restore.search import search_measurement
+from napari_mganprior.restore.sheets import SheetTask
 from napari_mganprior.tiling import Window
 
 __all__ = ["Colorization", "luma"]
 
 
-class Colorization(WindowTask):
+class Colorization(SheetTask):
     """One colorization of one grey image, to be iterated over.
 
     All colours are invented; the luma of the result is the input. Another seed may give other
@@ -53,7 +52,6 @@ class Colorization(WindowTask):
     """
 
     name = "colorize"
-    _surface: Sheet
 
     def __init__(
         self,
@@ -107,19 +105,10 @@ class Colorization(WindowTask):
             channels=3,
         )
 
-    def _search(self, window: Window, rng: torch.Generator) -> Iterator[Step]:
-        values, weight = self._surface.read(window)
-        return search_measurement(
-            values,
-            weight,
-            window,
-            self._prior,
-            self._config,
-            operator=Luma(),
-            rng=rng,
-            device=self._device,
-            start=self._known_codes(),
-        )
+    def _measured_by(
+        self, window: Window, values: NDArray[np.float32], weight: NDArray[np.float32]
+    ) -> tuple[Operator, InversionConfig]:
+        return Luma(), self._config
 
     def _composed(
         self, picture: NDArray[np.float32], drawn: NDArray[np.bool_], before: Restoration | None

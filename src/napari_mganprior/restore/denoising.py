@@ -1,6 +1,6 @@
 """Draw a noisy image anew from what a prior knows, and stop where only noise is left to explain."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +15,12 @@ from napari_mganprior.damage import DamageConfig
 from napari_mganprior.errors import SettingsError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig, preset
-from napari_mganprior.inversion.loop import Step
+from napari_mganprior.operators.base import Operator
 from napari_mganprior.operators.denoising import Denoising as DenoisingOperator
-from napari_mganprior.restore.base import WindowTask, to_pixels
+from napari_mganprior.restore.base import to_pixels
 from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels, smoothed
 from napari_mganprior.restore.result import Restoration
-from napari_mganprior.restore.search import search_measurement
+from napari_mganprior.restore.sheets import SheetTask
 from napari_mganprior.tiling import Window
 
 __all__ = ["Denoising"]
@@ -30,7 +30,7 @@ _FEWEST_PHOTONS = 2.0
 _LEAST_PHOTONS = 1.0  # in the likelihood, where the drawing itself says how many there are
 
 
-class Denoising(WindowTask):
+class Denoising(SheetTask):
     """One denoising of one 2-D image, to be iterated over.
 
     Every pixel of the result is drawn by the prior: an estimate, where the input was a
@@ -72,7 +72,6 @@ class Denoising(WindowTask):
     """
 
     name = "denoise"
-    _surface: Sheet
 
     def __init__(
         self,
@@ -162,8 +161,9 @@ class Denoising(WindowTask):
         self._noise = sheet((self._weights * self._alone).astype(np.float32))
         return sheet(self._values.encode(clean, clip=False))
 
-    def _search(self, window: Window, rng: torch.Generator) -> Iterator[Step]:
-        values, weight = self._surface.read(window)
+    def _measured_by(
+        self, window: Window, values: NDArray[np.float32], weight: NDArray[np.float32]
+    ) -> tuple[Operator, InversionConfig]:
         known = weight > 0
         config = self._config
         operator = DenoisingOperator(torch.from_numpy(known)[None, None], self._noise_line())
@@ -176,17 +176,7 @@ class Denoising(WindowTask):
                 middle = torch.tensor(float(values[known].mean()))
                 level *= float(operator.noise_variance(middle).sqrt())
             config = replace(config, noise_level=min(level, 2.0))
-        return search_measurement(
-            values,
-            weight,
-            window,
-            self._prior,
-            config,
-            operator=operator,
-            rng=rng,
-            device=self._device,
-            start=self._known_codes(),
-        )
+        return operator, config
 
     def _noise_line(self) -> tuple[float, float, float] | None:
         """Return the noise's variance over the signal, both in the generator's units."""

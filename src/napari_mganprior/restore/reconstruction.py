@@ -1,11 +1,10 @@
 """Draw an image anew as well as a prior can, to have its codes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mganprior.canvas import Sheet
@@ -13,11 +12,10 @@ from napari_mganprior.damage import DamageConfig
 from napari_mganprior.errors import PriorError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig, preset
-from napari_mganprior.inversion.loop import Step
+from napari_mganprior.operators.base import Operator
 from napari_mganprior.operators.denoising import Denoising as Identity
-from napari_mganprior.restore.base import WindowTask
 from napari_mganprior.restore.result import Restoration, WindowCodes
-from napari_mganprior.restore.search import search_measurement
+from napari_mganprior.restore.sheets import SheetTask
 from napari_mganprior.tiling import Window
 
 __all__ = ["Reconstruction"]
@@ -25,7 +23,7 @@ __all__ = ["Reconstruction"]
 _CODES = 20  # more bring nothing, Gu, Shen, Zhou, section 4.1
 
 
-class Reconstruction(WindowTask):
+class Reconstruction(SheetTask):
     """One inversion of one 2-D image, to be iterated over.
 
     The result is the drawing itself: what the prior makes of the image. Everything is checked
@@ -58,7 +56,6 @@ class Reconstruction(WindowTask):
     """
 
     name = "invert"
-    _surface: Sheet
 
     def __init__(
         self,
@@ -109,19 +106,10 @@ class Reconstruction(WindowTask):
             zoom=self.zoom,
         )
 
-    def _search(self, window: Window, rng: torch.Generator) -> Iterator[Step]:
-        values, weight = self._surface.read(window)
-        return search_measurement(
-            values,
-            weight,
-            window,
-            self._prior,
-            self._config,
-            operator=Identity(),
-            rng=rng,
-            device=self._device,
-            start=self._known_codes(),
-        )
+    def _measured_by(
+        self, window: Window, values: NDArray[np.float32], weight: NDArray[np.float32]
+    ) -> tuple[Operator, InversionConfig]:
+        return Identity(), self._config
 
     def _composed(
         self, picture: NDArray[np.float32], drawn: NDArray[np.bool_], before: Restoration | None

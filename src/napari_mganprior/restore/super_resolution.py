@@ -1,6 +1,6 @@
 """Draw an image of more pixels whose reduction is the image that was measured."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -16,12 +16,12 @@ from napari_mganprior.damage import DamageConfig
 from napari_mganprior.errors import ImageError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig, preset
-from napari_mganprior.inversion.loop import Step
+from napari_mganprior.operators.base import Operator
 from napari_mganprior.operators.super_resolution import SuperResolution as Reduction
-from napari_mganprior.restore.base import WindowTask, to_pixels
+from napari_mganprior.restore.base import to_pixels
 from napari_mganprior.restore.growth import check_factor, check_size
 from napari_mganprior.restore.result import Restoration
-from napari_mganprior.restore.search import search_measurement
+from napari_mganprior.restore.sheets import SheetTask
 from napari_mganprior.tiling import Window
 
 __all__ = ["SuperResolution", "reduced"]
@@ -33,7 +33,7 @@ _EXACT_ROUNDS = 20
 Kernel = Literal["binning", "bicubic", "gaussian"]
 
 
-class SuperResolution(WindowTask):
+class SuperResolution(SheetTask):
     """One super-resolution of one 2-D image, to be iterated over.
 
     Every pixel of the result is an estimate; reduced again, they give what was measured.
@@ -70,7 +70,6 @@ class SuperResolution(WindowTask):
     """
 
     name = "super_resolve"
-    _surface: Sheet
 
     def __init__(
         self,
@@ -127,19 +126,10 @@ class SuperResolution(WindowTask):
             factor=self.factor,
         )
 
-    def _search(self, window: Window, rng: torch.Generator) -> Iterator[Step]:
-        values, weight = self._surface.read(window)
-        return search_measurement(
-            values,
-            weight,
-            window,
-            self._prior,
-            self._config,
-            operator=self._reduction,
-            rng=rng,
-            device=self._device,
-            start=self._known_codes(),
-        )
+    def _measured_by(
+        self, window: Window, values: NDArray[np.float32], weight: NDArray[np.float32]
+    ) -> tuple[Operator, InversionConfig]:
+        return self._reduction, self._config
 
     def preview(self) -> NDArray[Any]:
         """Draw the best picture so far; of the result's shape and dtype.
