@@ -6,10 +6,14 @@ another thread than its own. So while one of our threads computes, the collector
 thread that owns the windows lets it run instead, some ten times a second.
 """
 
+import atexit
 import gc
 import threading
+from collections.abc import Callable
 
-__all__ = ["CollectorHold", "collect_if_due"]
+from napari_mganprior.runs.failures import explain
+
+__all__ = ["CollectorHold", "collect_if_due", "start_held"]
 
 _lock = threading.Lock()
 _holds: set["CollectorHold"] = set()
@@ -35,6 +39,37 @@ class CollectorHold:
             _holds.remove(self)
             if not _holds and _enabled_before:
                 gc.enable()
+
+
+def start_held(thread: threading.Thread, leave: Callable[[], object]) -> CollectorHold:
+    """Start a thread that computes, with the collector off, and let it leave when Python ends.
+
+    Parameters
+    ----------
+    thread : Thread
+        Not started yet.
+    leave : callable
+        Registered with `atexit`; unregister it when the thread is over.
+
+    Returns
+    -------
+    CollectorHold
+        To be released when the thread has ended.
+
+    Raises
+    ------
+    MGANPriorError
+        If the system gives no thread.
+    """
+    atexit.register(leave)
+    hold = CollectorHold()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        hold.release()
+        atexit.unregister(leave)
+        raise explain(error) from error
+    return hold
 
 
 def collect_if_due() -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_mganprior.errors import MGANPriorError
 from napari_mganprior.priors import remove_prior
-from napari_mganprior.runs.collector import CollectorHold, collect_if_due
+from napari_mganprior.runs.collector import CollectorHold, collect_if_due, start_held
 from napari_mganprior.runs.failures import explain, forget_frames
 
 if TYPE_CHECKING:
@@ -324,14 +324,7 @@ class PriorJob:
         MGANPriorError
             If the system gives no thread.
         """
-        atexit.register(self._leave)
-        self._hold = CollectorHold()
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            self._hold.release()
-            atexit.unregister(self._leave)
-            raise explain(error) from error
+        self._hold = start_held(self._thread, self._leave)
 
     @property
     def step(self) -> PriorStep | None:

@@ -32,7 +32,7 @@ from napari_mganprior.runs.job import checked_threads
 from napari_mganprior.runs.opening import open_task
 from napari_mganprior.runs.request import RunRequest
 
-__all__ = ["ChildProcess", "ProcessJob"]
+__all__ = ["ChildCommands", "ChildProcess", "ProcessJob"]
 
 _log = logging.getLogger(__name__)
 _PAUSE_WHEN_LEAVING = 10.0
@@ -74,8 +74,7 @@ class ProcessJob:
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
         self._child: ChildProcess | None = None
-        self._connection: Connection | None = None
-        self._unsent: list[bytes] = []
+        self._commands = ChildCommands()
         self._thread = threading.Thread(
             target=self._run, name="napari-mganprior run in a process", daemon=True
         )
@@ -91,15 +90,15 @@ class ProcessJob:
 
     def pause(self) -> None:
         """Wait after the step under way."""
-        self._command(b"pause")
+        self._commands.send(b"pause")
 
     def resume(self) -> None:
         """Go on."""
-        self._command(b"resume")
+        self._commands.send(b"resume")
 
     def stop(self) -> None:
         """End after the step under way, or after the first one, and keep what there is."""
-        self._command(b"stop")
+        self._commands.send(b"stop")
 
     def cancel(self) -> None:
         """End the process now and keep nothing."""
@@ -128,14 +127,6 @@ class ProcessJob:
         self.cancel()
         self._thread.join(_PAUSE_WHEN_LEAVING)
 
-    def _command(self, command: bytes) -> None:
-        with self._lock:
-            if self._connection is None:
-                self._unsent.append(command)
-                return
-            with suppress(OSError):  # it has just ended
-                self._connection.send_bytes(command)
-
     def _run(self) -> None:
         outcome = Outcome()
         try:
@@ -161,8 +152,7 @@ class ProcessJob:
             try:
                 outcome = self._talk(connection, order)
             finally:
-                with self._lock:
-                    self._connection = None
+                self._commands.close()
             if outcome is None and not self._cancelled.is_set():
                 outcome = Outcome(error=child.obituary())
         return outcome or Outcome()
@@ -171,10 +161,7 @@ class ProcessJob:
         """Send the order and pass the news on until the outcome; None without one."""
         try:
             connection.send_bytes(order)
-            with self._lock:
-                for command in (*self._unsent, GO):
-                    connection.send_bytes(command)
-                self._connection = connection
+            self._commands.open(connection, GO)
         except OSError:
             return None
         while not self._cancelled.is_set():
@@ -204,6 +191,36 @@ class ProcessJob:
             # A lazy image may hang on functions that have no name: bring the pixels themselves.
             plain = replace(request, image=np.asarray(request.image))
             return pickle.dumps(Order(plain, self._opener, self._threads), protocol=5)
+
+
+class ChildCommands:
+    """The way of commands to a process; those that are given before it is open wait."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._unsent: list[bytes] = []
+
+    def send(self, command: bytes) -> None:
+        """Give a command; one to a process that has just ended is lost."""
+        with self._lock:
+            if self._connection is None:
+                self._unsent.append(command)
+                return
+            with suppress(OSError):
+                self._connection.send_bytes(command)
+
+    def open(self, connection: Connection, *more: bytes) -> None:
+        """Send what waits, and more after it; OSError if the process is gone."""
+        with self._lock:
+            for command in (*self._unsent, *more):
+                connection.send_bytes(command)
+            self._connection = connection
+
+    def close(self) -> None:
+        """Send nothing any more."""
+        with self._lock:
+            self._connection = None
 
 
 class ChildProcess:

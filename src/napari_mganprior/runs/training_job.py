@@ -12,7 +12,7 @@ import logging
 import pickle
 import threading
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
@@ -23,11 +23,11 @@ from napari_mganprior.errors import (
     StorageError,
     TrainingError,
 )
-from napari_mganprior.runs.collector import CollectorHold, collect_if_due
+from napari_mganprior.runs.collector import CollectorHold, collect_if_due, start_held
 from napari_mganprior.runs.deaths import how_it_died
 from napari_mganprior.runs.failures import explain, forget_frames
 from napari_mganprior.runs.job import checked_threads
-from napari_mganprior.runs.process import ChildProcess
+from napari_mganprior.runs.process import ChildCommands, ChildProcess
 from napari_mganprior.runs.training_folder import (
     CHECKPOINT,
     COPIED,
@@ -92,8 +92,7 @@ class TrainingJob:
         self._last = TrainingNews()
         self._left, self._discarded = threading.Event(), threading.Event()
         self._child: ChildProcess | None = None
-        self._connection: Connection | None = None
-        self._unsent: list[bytes] = []
+        self._commands = ChildCommands()
         self._hold: CollectorHold | None = None
         self._thread = threading.Thread(
             target=self._run, name="napari-mganprior training", daemon=True
@@ -130,14 +129,7 @@ class TrainingJob:
         MGANPriorError
             If the system gives no thread.
         """
-        atexit.register(self._leave)
-        self._hold = CollectorHold()
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            self._hold.release()
-            atexit.unregister(self._leave)
-            raise explain(error) from error
+        self._hold = start_held(self._thread, self._leave)
 
     def collect(self) -> TrainingNews | None:
         """Take the news since the last call, if any; call it some ten times a second."""
@@ -150,20 +142,20 @@ class TrainingJob:
 
     def pause(self) -> None:
         """Wait after the step under way."""
-        self._command(b"pause")
+        self._commands.send(b"pause")
 
     def resume(self) -> None:
         """Go on."""
-        self._command(b"resume")
+        self._commands.send(b"resume")
 
     def stop(self) -> None:
         """End after the step under way and publish the prior."""
-        self._command(b"stop")
+        self._commands.send(b"stop")
 
     def leave(self) -> None:
         """End at a checkpoint, to go on another time."""
         self._left.set()
-        self._command(b"leave")
+        self._commands.send(b"leave")
 
     def discard(self) -> None:
         """End now and delete the run."""
@@ -201,14 +193,6 @@ class TrainingJob:
         self.leave()
         self._thread.join(_PAUSE_WHEN_LEAVING)  # the process goes on to its checkpoint alone
 
-    def _command(self, command: bytes) -> None:
-        with self._lock:
-            if self._connection is None:
-                self._unsent.append(command)
-                return
-            with suppress(OSError):  # it has just ended
-                self._connection.send_bytes(command)
-
     def _put(self, news: TrainingNews) -> None:
         self._last = replace(news, points=(), notices=(), sheet=None)
         with self._lock:
@@ -239,8 +223,7 @@ class TrainingJob:
                     return TrainingEnd()
                 end = self._talk(child.connect())
             finally:
-                with self._lock:
-                    self._connection = None
+                self._commands.close()
             if end is None and self._discarded.is_set():
                 return TrainingEnd()
             if self._left.is_set():
@@ -266,10 +249,7 @@ class TrainingJob:
         order = {"folder": str(self.folder), "threads": self._threads}
         try:
             connection.send_bytes(json.dumps(order).encode())
-            with self._lock:
-                for command in self._unsent:
-                    connection.send_bytes(command)
-                self._connection = connection
+            self._commands.open(connection)
         except OSError:
             return None
         while not self._discarded.is_set():
