@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from inpaint import METHODS, Picture, ours
+from inpaint import METHODS, ours
 from numpy.typing import NDArray
-from scenes import Scene, scenes
+from scenes import Scene, disc_on_edge, scenes
 from skimage.restoration import inpaint_biharmonic
 
 from napari_mganprior.generators.checkpoint import LoadedPrior, load_prior
@@ -33,22 +33,15 @@ def few_images(source: Path, path: Path, n: int) -> None:
         np.savez(path, **{key: images[key] for key in chosen})
 
 
-def disc(truth: Picture, diameter: int, seed: int) -> NDArray[np.bool_]:
-    """Place a disc on an edge of the picture, away from its border."""
-    rng = np.random.default_rng([seed, diameter])
-    size = truth.shape[0]
-    slope = np.hypot(*np.gradient(truth)) ** 2 + 1e-6
-    rim = size // 5
-    slope[:rim] = slope[-rim:] = slope[:, :rim] = slope[:, -rim:] = 0
-    row, column = divmod(int(rng.choice(slope.size, p=slope.ravel() / slope.sum())), size)
-    rows, columns = np.mgrid[:size, :size]
-    return np.asarray((rows - row) ** 2 + (columns - column) ** 2 <= diameter**2 / 4)
-
-
 def cases(path: Path, *, size: int, diameter: int, rounds: int) -> list[Case]:
     """Draw ``rounds`` crops and discs from every held-out image."""
     return [
-        (scene, disc(scene.truth, diameter, 1_000 * number + n))
+        (
+            scene,
+            disc_on_edge(
+                scene.truth, diameter, np.random.default_rng([1_000 * number + n, diameter])
+            ),
+        )
         for number in range(rounds)
         for n, scene in enumerate(scenes(path, size=size, seed=number))
     ]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from napari_mganprior.arrays import ValueMap
 
-__all__ = ["MASKS", "Scene", "damage", "scenes"]
+__all__ = ["MASKS", "Scene", "damage", "disc_on_edge", "scenes"]
 
 MASKS = ("scratch", "disc", "missing")
 _BUSY = 0.25  # standard deviation from which a crop is worth damaging
@@ -66,13 +66,7 @@ def damage(kind: str, truth: NDArray[np.float32], *, seed: int) -> NDArray[np.bo
     if kind == "missing":
         return np.asarray(rng.random(truth.shape) < 0.8)
     if kind == "disc":
-        diameter = rng.uniform(12, 24)
-        slope = np.hypot(*np.gradient(truth)) ** 2 + 1e-6
-        rim = size // 5
-        slope[:rim] = slope[-rim:] = slope[:, :rim] = slope[:, -rim:] = 0
-        centre = rng.choice(slope.size, p=slope.ravel() / slope.sum())
-        row, column = divmod(int(centre), size)
-        return np.asarray((rows - row) ** 2 + (columns - column) ** 2 <= diameter**2 / 4)
+        return disc_on_edge(truth, rng.uniform(12, 24), rng)
     mask = np.zeros(truth.shape, bool)
     for _ in range(2):
         angle = rng.uniform(0, np.pi)
@@ -80,3 +74,27 @@ def damage(kind: str, truth: NDArray[np.float32], *, seed: int) -> NDArray[np.bo
         across = (columns - column) * np.cos(angle) + (rows - row) * np.sin(angle)
         mask |= np.abs(across) <= 1.5
     return mask
+
+
+def disc_on_edge(
+    truth: NDArray[np.float32], diameter: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Place a disc where the picture changes most, by chance, and away from its border.
+
+    Parameters
+    ----------
+    truth : array
+        The picture, square.
+    diameter : float
+        Of the disc in pixels.
+    rng : Generator
+        Same state, same place.
+    """
+    size = truth.shape[0]
+    rows, columns = np.mgrid[:size, :size]
+    slope = np.hypot(*np.gradient(truth)) ** 2 + 1e-6
+    rim = size // 5
+    slope[:rim] = slope[-rim:] = slope[:, :rim] = slope[:, -rim:] = 0
+    centre = rng.choice(slope.size, p=slope.ravel() / slope.sum())
+    row, column = divmod(int(centre), size)
+    return np.asarray((rows - row) ** 2 + (columns - column) ** 2 <= diameter**2 / 4)
