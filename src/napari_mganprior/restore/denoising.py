@@ -21,6 +21,7 @@ from napari_mganprior.restore.base import to_pixels
 from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels, smoothed
 from napari_mganprior.restore.result import Restoration
 from napari_mganprior.restore.sheets import SheetTask
+from napari_mganprior.restore.tasks import find_task
 from napari_mganprior.tiling import Window
 
 __all__ = ["Denoising"]
@@ -111,7 +112,8 @@ class Denoising(SheetTask):
         config = preset(quality, prior.generator.cuts)
         # what is known of the noise says when to stop: no pixels need be held out for that
         term = "poisson-gaussian" if self._noise_grows else "mse"
-        return replace(config, n_steps=2 * config.n_steps, held_out=0.0, data_term=term)
+        steps = find_task(self.name).steps * config.n_steps
+        return replace(config, n_steps=steps, held_out=0.0, data_term=term)
 
     def _value_map(self) -> ValueMap:
         self.noise = self._given.measured(self._image, self._mask)

@@ -16,11 +16,10 @@ from napari_mganprior.operators.base import Operator
 from napari_mganprior.operators.denoising import Denoising as Identity
 from napari_mganprior.restore.result import Restoration, WindowCodes
 from napari_mganprior.restore.sheets import SheetTask
+from napari_mganprior.restore.tasks import find_task
 from napari_mganprior.tiling import Window
 
 __all__ = ["Reconstruction"]
-
-_CODES = 20  # more bring nothing, Gu, Shen, Zhou, section 4.1
 
 
 class Reconstruction(SheetTask):
@@ -92,8 +91,14 @@ class Reconstruction(SheetTask):
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
         detail = prior.generator.cuts[1]
         config = preset(quality, (detail, detail))
+        task = find_task(self.name)
         # nothing is to be guessed: the measured pixels are all there is to choose by
-        return replace(config, n_codes=_CODES, n_steps=2 * config.n_steps, held_out=0.0)
+        return replace(
+            config,
+            n_codes=task.n_codes or config.n_codes,
+            n_steps=task.steps * config.n_steps,
+            held_out=0.0,
+        )
 
     def _known_codes(self) -> tuple[WindowCodes, ...]:
         return (*self._given, *super()._known_codes())

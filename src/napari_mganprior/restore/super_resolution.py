@@ -22,11 +22,11 @@ from napari_mganprior.restore.base import to_pixels
 from napari_mganprior.restore.growth import check_factor, check_size
 from napari_mganprior.restore.result import Restoration
 from napari_mganprior.restore.sheets import SheetTask
+from napari_mganprior.restore.tasks import find_task
 from napari_mganprior.tiling import Window
 
 __all__ = ["SuperResolution", "reduced"]
 
-_FOLLOWED = 4  # factor up to which the deeper cut measured better (make bench-tasks)
 _SMOOTH_ROUNDS = 10
 _EXACT_ROUNDS = 20
 
@@ -105,8 +105,9 @@ class SuperResolution(SheetTask):
         config = preset(quality, (shapes, detail))
         # the more pixels are wanted for one, the more is left to the prior; and a small image
         # cannot spare pixels to choose by
-        layer = detail if self.factor <= _FOLLOWED else shapes
-        return replace(config, layer=layer, n_steps=2 * config.n_steps, held_out=0.0)
+        task = find_task(self.name)
+        layer = detail if task.is_cut_for_detail({"factor": self.factor}) else shapes
+        return replace(config, layer=layer, n_steps=task.steps * config.n_steps, held_out=0.0)
 
     @classmethod
     def untouched(cls, image: NDArray[Any], told: Mapping[str, Any]) -> NDArray[Any]:

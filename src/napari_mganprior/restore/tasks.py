@@ -104,6 +104,10 @@ class TaskSpec:
         The one it begins with.
     options : tuple of Option
         What it is told besides.
+    steps : int
+        How many times the evaluations of a quality it makes at the most.
+    n_codes : int or None
+        Codes it composes in place of a quality's own.
     """
 
     name: str
@@ -117,6 +121,8 @@ class TaskSpec:
     grey_only: bool = False
     prior: str = "nuclei"
     options: tuple[Option, ...] = field(default=())
+    steps: int = 1
+    n_codes: int | None = None
 
     @property
     def command(self) -> str:
@@ -156,6 +162,14 @@ class TaskSpec:
         """Return how many pixels of the result lie along the side of one of the image."""
         return int(options.get("factor") or 4) if self.name == "super_resolve" else 1
 
+    def is_cut_for_detail(self, options: Mapping[str, Any]) -> bool:
+        """Say whether it cuts the generator where it knows detail, everywhere in the image."""
+        if self.name == "super_resolve":
+            return self.growth(options) <= _FOLLOWED
+        return self.name == "invert"
+
+
+_FOLLOWED = 4  # factor up to which the deeper cut measured better (make bench-tasks)
 
 _DENOISE = (
     Option(
@@ -226,14 +240,14 @@ TASKS: dict[str, TaskSpec] = {
         ),
         TaskSpec(
             name="denoise", title="Denoise", done="denoised", mask="optional",
-            options=_DENOISE, help="draw a noisy image anew",
+            options=_DENOISE, steps=2, help="draw a noisy image anew",
             about="Draw a noisy PNG or TIFF image anew from what a prior knows, and stop where "
             "only noise is left to explain. Every pixel becomes an estimate. Levels are in the "
             "image's units, and are measured in the image if left out.",
         ),
         TaskSpec(
             name="super_resolve", title="Super-resolve", done="super-resolved",
-            zooms=False, options=_SUPER_RESOLVE,
+            zooms=False, options=_SUPER_RESOLVE, steps=2,
             help="draw an image of more pixels",
             about="Draw a PNG or TIFF image of more pixels from what a prior knows. Every pixel "
             "is an estimate; reduced again, they give the input.",
@@ -247,7 +261,9 @@ TASKS: dict[str, TaskSpec] = {
         ),
         TaskSpec(
             name="invert", title="Invert", done="inverted",
-            options=_INVERT, help="draw an image as well as a prior can, and keep its codes",
+            options=_INVERT, steps=2,
+            n_codes=20,  # more bring nothing, Gu, Shen, Zhou, section 4.1
+            help="draw an image as well as a prior can, and keep its codes",
             about="Draw a PNG or TIFF image anew as well as a prior can. The codes of the "
             "drawing can be kept, and a later run can begin at them.",
         ),

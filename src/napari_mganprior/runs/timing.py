@@ -50,9 +50,6 @@ __all__ = [
     "time_in_words",
 ]
 
-# what the tasks make of a quality, as `restore` has it
-_STEPS_OF = {"denoise": 2, "super_resolve": 2, "invert": 2}
-_CODES, _DEEP_FACTOR = 20, 4
 _UNTOLD = {"method", "features", "feature_weight", "tune_steps"}
 _NICE = 10
 _LONGEST = 10.0  # s; what is not measured by then is scaled from what is
@@ -166,22 +163,25 @@ def answer(question: Question, store: PaceStore, *, loaded: bool = True) -> Answ
 
 def _whole(question: Question, resolution: int, zoom: float) -> Windows:
     """Count the windows of a task that draws the whole image, at the cut it is drawn at."""
-    factor = find_task(question.task).growth(question.options)
+    task = find_task(question.task)
+    factor = task.growth(question.options)
     if resolution % factor:
         return Windows()
     height, width = question.shape[-2:]
     each = count_grid((height, width), resolution=resolution, zoom=zoom, factor=factor)
     several = math.prod(question.shape[:-2]) * int(question.options.get("proposals", 1))
-    deep = question.task == "invert" or 1 < factor <= _DEEP_FACTOR
-    return Windows(0, each * several) if deep else Windows(each * several, 0)
+    n = each * several
+    return Windows(0, n) if task.is_cut_for_detail(question.options) else Windows(n, 0)
 
 
 def _effort(question: Question, quality: str) -> float:
     """Return how many times the work of a quality as it is for filling holes."""
-    plain = preset(quality)
-    steps, codes = _STEPS_OF.get(question.task, 1) * plain.n_steps, plain.n_codes
-    codes = max(codes, _CODES) if question.task == "invert" else codes
-    changed = {"n_steps": steps, "n_codes": codes, "n_restarts": plain.n_restarts}
+    plain, task = preset(quality), find_task(question.task)
+    changed = {
+        "n_steps": task.steps * plain.n_steps,
+        "n_codes": task.n_codes or plain.n_codes,
+        "n_restarts": plain.n_restarts,
+    }
     changed |= {key: question.overrides[key] for key in changed if key in question.overrides}
     work = changed["n_steps"] * changed["n_restarts"] * (changed["n_codes"] + PICTURE_IN_CODES)
     return float(work / (plain.n_steps * plain.n_restarts * (plain.n_codes + PICTURE_IN_CODES)))
