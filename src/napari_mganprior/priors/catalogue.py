@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_mganprior.errors import PriorError, SettingsError, StorageError
-from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.registry import registered_name, registered_names, registration
 from napari_mganprior.settings import load_preferences
 
@@ -208,6 +207,9 @@ def copy_prior(made: Path, name: str, folder: Path) -> None:
     StorageError
         If a file cannot be written.
     """
+    # here, since it imports numpy, which looking for a prior can do without
+    from napari_mganprior.files import write_atomically
+
     # it was not installed, and an earlier record would tell another file's hash
     (folder / f"{name}{_RECORD}").unlink(missing_ok=True)
     # the prior itself last: what lies beside it is no prior

@@ -91,7 +91,7 @@ class Reconstruction(SheetTask):
     def _preset(self, quality: str, prior: LoadedPrior) -> InversionConfig:
         detail = prior.generator.cuts[1]
         config = preset(quality, (detail, detail))
-        task = find_task(self.name)
+        task = find_task(Reconstruction.name)  # an editing searches as an inversion does
         # nothing is to be guessed: the measured pixels are all there is to choose by
         return replace(
             config,

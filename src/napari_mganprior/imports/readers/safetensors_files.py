@@ -27,9 +27,10 @@ _WANTED = "a whole .safetensors file"
 
 def looks_like_safetensors(data: memoryview) -> bool:
     """Tell from the first bytes whether this can be such a file."""
+    if len(data) <= 8 or bytes(data[8:9]) != b"{":
+        return False
     # the header's length may begin like a pickle, but no pickle is as long as it would say
-    length = int.from_bytes(data[:8], "little") if len(data) > 8 else 0
-    return 0 < length <= len(data) - 8 and bytes(data[8:9]) == b"{"
+    return data[0] != 0x80 or int.from_bytes(data[:8], "little") <= len(data) - 8
 
 
 def read_safetensors(data: memoryview, *, source: str, limits: Limits) -> Foreign:
