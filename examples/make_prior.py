@@ -208,9 +208,7 @@ MAKINGS = {
     ),
     "blood": Making(
         text=BLOOD,
-        config=TrainingConfig(
-            n_images=64_000, image_channels=3, r1_late_after=32_000, augment=False
-        ),
+        config=TrainingConfig.for_resolution(64, image_channels=3, n_images=90_000, bfloat16=True),
         kept=(400, 540),
     ),
     "satellite": Making(

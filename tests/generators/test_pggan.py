@@ -249,3 +249,29 @@ def test_cuts_are_counted_from_the_image(resolution: int) -> None:
     assert sides == [max(resolution // 4, 4), max(resolution // 2, 4)]
     if resolution == 64:
         assert generator.cuts == (5, 7)
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
+def test_folding_the_pixels_keeps_the_scores(spec):
+    """Law: standardise, then fold: the same scores; and the maps are those of plain pixels."""
+    made = PGGANDiscriminator(**{k: v for k, v in spec.items() if k != "code_dim"})
+    made.initialise(seeded(0))
+    channels, side = spec["image_channels"], spec["resolution"]
+    mean, std = [-0.8, 0.1, 0.3][:channels], [0.4, 0.9, 0.2][:channels]
+    standard = torch.randn(4, channels, side, side, generator=seeded(1))
+    images = standard * torch.tensor(std)[:, None, None] + torch.tensor(mean)[:, None, None]
+    plain = made(standard).detach()
+    keys = made.state_dict().keys()
+    made.standardise(mean, std)
+    torch.testing.assert_close(made(images), plain, rtol=1e-4, atol=1e-4)
+    assert made.state_dict().keys() == keys  # the format of checkpoints and priors stays
+    made.fold_pixels()
+    assert made.pixel_mean is None
+    torch.testing.assert_close(made(images), plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("mean", "std"), [([0.0, 0.0], [1.0]), ([0.0], [0.0]), ([0.0], [-1.0])])
+def test_pixels_that_cannot_be_standardised_are_refused(mean, std):
+    made = PGGANDiscriminator(resolution=4, widths=(5,), image_channels=1)
+    with pytest.raises(PriorError, match="for 1 image channels; wanted one of each"):
+        made.standardise(mean, std)

@@ -9,7 +9,9 @@ from napari_mganprior.training.config import TrainingConfig
 
 
 def test_round_trip_through_json():
-    config = TrainingConfig(resolution=16, widths=(8, 8, 4), seed=7, bfloat16=False)
+    config = TrainingConfig(
+        resolution=16, widths=(8, 8, 4), seed=7, bfloat16=False, pixel_mean=(0.1,)
+    )
     assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
@@ -41,6 +43,8 @@ def test_unknown_settings_are_refused():
         ({"image_channels": 5}, "image_channels 5; wanted 1 to 4"),
         ({"augment_target": 1.5}, "augment_target 1.5; wanted a share"),
         ({"mix_probability": -0.1}, "mix_probability -0.1; wanted a share"),
+        ({"pixel_mean": (0.0, 0.0)}, r"pixel_mean \(0.0, 0.0\) .* for 1 image channels"),
+        ({"pixel_std": (0.0,)}, r"pixel_std \(0.0,\) .* deviations above 0"),
     ],
 )
 def test_out_of_range_is_refused(setting, message):
@@ -58,8 +62,9 @@ def test_the_recipe_fits_every_size(resolution):
     assert config.widths[0] == 192
 
 
-def test_at_64_px_the_recipe_is_the_default():
-    assert TrainingConfig.for_resolution(64, bfloat16=True) == TrainingConfig()
+def test_the_recipe_drives_the_penalty_and_older_settings_keep_their_schedule():
+    assert TrainingConfig.for_resolution(64).r1_target is not None
+    assert TrainingConfig.from_dict({"r1_gamma": 1.0}).r1_target is None
 
 
 def test_the_recipe_can_be_changed():

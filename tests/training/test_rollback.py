@@ -121,7 +121,7 @@ def test_measuring_keeps_the_best_and_changes_nothing(
         run_session(tmp_path / "measured", source, config, held_out=held_out, measure_every=8)
     )
     assert [step.distance is not None for step in got] == [i % 2 == 1 for i in range(12)]
-    assert [replace(step, distance=None) for step in got] == plain
+    assert [replace(step, distance=None, notice="") for step in got] == plain
     states = [
         open_state(tmp_path / x / "checkpoint.pt").state_dict() for x in ("plain", "measured")
     ]
@@ -155,6 +155,22 @@ def test_a_resumed_run_does_not_forget_the_best(
     first.close()
     assert [step.distance for step in session() if step.distance] == [4.0, 6.0]
     assert open_state(tmp_path / "best.pt").images_seen == 16
+
+
+@pytest.mark.parametrize(
+    ("distances", "told_after"),
+    [([3.0, 4.0, 4.0, 6.0], [16, 24]), ([3.0, 3.2, 3.4, 3.6], []), ([9.0, 3.0, 4.0, 4.0], [])],
+)
+def test_a_run_that_moves_away_from_its_pictures_says_so(
+    tmp_path, source, held_out, tiny_config, monkeypatch, distances, told_after
+):
+    """Told where it has grown worse for as long as it grew better, and not at the end."""
+    coming = iter(distances)
+    monkeypatch.setattr(heldout.HeldOut, "distance", lambda *_: next(coming))
+    steps = run_session(tmp_path, source, tiny_config, held_out=held_out, measure_every=8)
+    told = {step.images_seen: step.notice for step in steps if step.notice}
+    assert list(told) == told_after
+    assert all("has gone up from 3.0 after 8 crops to 4.0" in text for text in told.values())
 
 
 def test_a_folder_that_cannot_be_written_to_is_known_before_the_first_step(

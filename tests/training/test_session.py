@@ -45,6 +45,31 @@ def test_checkpoints_come_when_due_and_at_the_end(tmp_path, source, tiny_config)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
+def test_a_run_measures_its_pixels_and_its_prior_needs_no_such_numbers(
+    tmp_path, source, tiny_config
+):
+    list(run_session(tmp_path, source, tiny_config))
+    state = open_state(tmp_path / "checkpoint.pt")
+    crops = source.batch(500, seeded(9))
+    assert state.config.pixel_mean == pytest.approx([float(crops.mean())], abs=0.1)
+    assert state.config.pixel_std == pytest.approx([float(crops.std())], abs=0.1)
+
+    export_prior(state, tmp_path / "p.safetensors", name="p", domain="d", licence="CC0-1.0")
+    prior = load_prior(tmp_path / "p.safetensors")
+    batch = crops[:8]
+    with torch.no_grad():  # what is stored is float16
+        torch.testing.assert_close(
+            prior.discriminator(batch), state.discriminator(batch), rtol=0.02, atol=0.02
+        )
+
+
+def test_a_run_from_before_pixels_were_measured_goes_on_without(tmp_path, source, tiny_config):
+    state = TrainingState(tiny_config)
+    save_state(state, tmp_path / "checkpoint.pt")
+    list(run_session(tmp_path, source, tiny_config))
+    assert open_state(tmp_path / "checkpoint.pt").discriminator.pixel_mean is None
+
+
 def test_other_settings_are_refused(tmp_path, source, tiny_config):
     list(run_session(tmp_path, source, tiny_config))
     with pytest.raises(TrainingError, match=r"differ .*\(seed 0 there, 1 here\).* another folder"):

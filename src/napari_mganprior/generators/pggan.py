@@ -280,12 +280,53 @@ class PGGANDiscriminator(nn.Module):
         self.last = _ScaledConv(down[-1] + 1, down[-1], 3, padding=1, gain=gain)
         self.dense = _ScaledConv(down[-1], down[-1], 4, padding=0, gain=gain)
         self.score = _ScaledConv(down[-1], 1, 1, padding=0, gain=1.0)
+        self.pixel_mean: Tensor | None = None
+        self.pixel_std: Tensor | None = None
 
     def initialise(self, rng: torch.Generator) -> None:
         """Draw fresh weights, to train from."""
         for module in self.modules():
             if isinstance(module, _ScaledConv):
                 module.initialise(rng)
+
+    def standardise(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """From now on bring the pixels of every image to mean 0 and deviation 1 first.
+
+        Pictures of bright things on a dark ground have nearly all their pixels at one end of the
+        range. Seen as they are, that end drowns the rest, and the network hardly learns.
+
+        Parameters
+        ----------
+        mean, std : sequence of float
+            Of the pixels it will see, one number a channel; deviations above 0.
+
+        Raises
+        ------
+        PriorError
+            If the numbers do not fit the channels.
+        """
+        if {len(mean), len(std)} != {self.image_channels} or min(std) <= 0:
+            raise PriorError(
+                f"Got means {list(mean)} and deviations {list(std)} of pixels for "
+                f"{self.image_channels} image channels; wanted one of each a channel, the "
+                "deviations above 0. Measure them again."
+            )
+        like = self.from_image.bias
+        # not among the weights: whoever builds the network anew tells it again, or folds
+        for name, values in (("pixel_mean", mean), ("pixel_std", std)):
+            delattr(self, name)
+            column = torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
+            self.register_buffer(name, column, persistent=False)
+
+    def fold_pixels(self) -> None:
+        """Move what `standardise` asks for into the first weights: the scores stay the same."""
+        if self.pixel_mean is None or self.pixel_std is None:
+            return
+        first = self.from_image
+        with torch.no_grad():
+            first.weight.div_(self.pixel_std)  # (width, C, 1, 1)
+            first.bias.sub_(first.scale * (first.weight * self.pixel_mean).sum(dim=(1, 2, 3)))
+        self.pixel_mean = self.pixel_std = None
 
     def fold_scales(self) -> None:
         """Turn the equalised learning rate's run-time scales into plain weights."""
@@ -308,6 +349,8 @@ class PGGANDiscriminator(nn.Module):
         list of Tensor
             ``n_maps`` maps, (B, width, H / 2**i, W / 2**i).
         """
+        if self.pixel_mean is not None and self.pixel_std is not None:
+            x = (x - self.pixel_mean) / self.pixel_std
         h = F.leaky_relu(self.from_image(x), _SLOPE)
         maps = [h]
         for index in range(min(n_maps - 1, len(self.first))):

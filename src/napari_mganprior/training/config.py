@@ -43,6 +43,10 @@ class TrainingConfig:
         lets it see finer detail.
     r1_late_after : int or None
         Crops after which ``r1_gamma_late`` replaces ``r1_gamma``; None is 45 % of the run.
+    r1_target : float or None
+        How often the discriminator should know a real crop for one, 0 (guessing) to 1 (always):
+        the weight of the penalty starts at ``r1_gamma`` and is driven towards it
+        (`napari_mganprior.training.penalty`). None keeps to ``r1_gamma`` and ``r1_gamma_late``.
     r1_every : int
         Steps between two R1 penalties; the penalty is multiplied by this.
     ema_half_life : int
@@ -62,6 +66,9 @@ class TrainingConfig:
     mix_probability : float
         Share of batches, 0 to 1, in which the generator draws from random mixtures of several
         codes at a cut (`napari_mganprior.training.mixing`).
+    pixel_mean, pixel_std : tuple of float or None
+        Mean and standard deviation of the crops' pixels, one number a channel, by which the
+        discriminator standardises what it sees; None are measured when a run starts.
     """
 
     resolution: int = 64
@@ -74,6 +81,7 @@ class TrainingConfig:
     r1_gamma: float = 1.0
     r1_gamma_late: float = 0.1
     r1_late_after: int | None = None
+    r1_target: float | None = None
     r1_every: int = 16
     ema_half_life: int = 5_000
     seed: int = 0
@@ -82,6 +90,8 @@ class TrainingConfig:
     augment: bool = True
     augment_target: float = 0.6
     mix_probability: float = 0.0
+    pixel_mean: tuple[float, ...] | None = None
+    pixel_std: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -91,7 +101,9 @@ class TrainingConfig:
         SettingsError
             If a number is out of range.
         """
-        object.__setattr__(self, "widths", tuple(self.widths))
+        for name in ("widths", "pixel_mean", "pixel_std"):
+            if getattr(self, name) is not None:  # JSON knows no tuples
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.batch_size < 4 or self.batch_size % 4:
             raise SettingsError(
                 f"Got batch_size {self.batch_size}; wanted a positive multiple of 4. Choose 16."
@@ -113,8 +125,17 @@ class TrainingConfig:
                 f"Got image_channels {self.image_channels}; wanted 1 to 4. Set it to what the "
                 "images have."
             )
-        for name in ("augment_target", "mix_probability"):
-            if not 0 <= getattr(self, name) <= 1:
+        pixels = (self.pixel_mean, self.pixel_std)
+        if any(x is not None and len(x) != self.image_channels for x in pixels) or (
+            self.pixel_std is not None and min(self.pixel_std) <= 0
+        ):
+            raise SettingsError(
+                f"Got pixel_mean {self.pixel_mean} and pixel_std {self.pixel_std} for "
+                f"{self.image_channels} image channels; wanted one number a channel, deviations "
+                "above 0. Leave them out to have them measured."
+            )
+        for name in ("augment_target", "mix_probability", "r1_target"):
+            if not 0 <= (getattr(self, name) or 0.0) <= 1:
                 raise SettingsError(
                     f"Got {name} {getattr(self, name)}; wanted a share from 0 to 1. Leave it out "
                     "to use the default."
@@ -165,15 +186,17 @@ class TrainingConfig:
                 min(_WIDEST, _FINEST * resolution // side)
                 for side in (4 * 2**i for i in range(resolution.bit_length() - 2))
             ),
-            "r1_gamma": max(1.0, larger),
-            "r1_gamma_late": 0.1 * max(1.0, larger**2),
+            "learning_rate": 1e-3,
+            "r1_gamma": 32 * larger,
+            "r1_target": 0.45,
             "bfloat16": network_dtype("auto", torch.device(device)) == torch.bfloat16,
         }
         return cls(resolution=resolution, image_channels=image_channels, **{**recipe, **changes})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON-able values."""
-        return {**asdict(self), "widths": list(self.widths)}
+        raw = asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in raw.items()}
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "TrainingConfig":

@@ -108,6 +108,8 @@ def train(state: TrainingState, source: CropSource) -> Iterator[TrainingStep]:
         step += 1
         state.images_seen += state.step_images
         _update_average(state)
+        if config.r1_target is not None:
+            state.penalty.watch(losses[2], state.step_images, config.r1_target)
         if config.augment:
             state.augmentation.watch(losses[2], state.step_images, config.augment_target)
         _watch_loss(state, losses[0])
@@ -168,6 +170,8 @@ def _train_discriminator(
         # float32: a second derivative in bfloat16 is mostly rounding
         leaf = real.detach().requires_grad_(True)
         (slope,) = torch.autograd.grad(state.judging(leaf).sum(), leaf, create_graph=True)
+        if state.discriminator.pixel_std is not None:
+            slope = slope * state.discriminator.pixel_std  # a standardised pixel, not a grey level
         r1 = slope.square().sum(dim=(1, 2, 3)).mean()
         total = loss + state.r1_gamma / 2 * state.config.r1_every * r1
     state.optimisers["discriminator"].zero_grad(set_to_none=True)

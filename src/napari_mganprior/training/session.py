@@ -1,6 +1,7 @@
 """A training run with its folder: starts, goes on, saves, and exports the prior at the end."""
 
 import contextlib
+import copy
 import io
 import os
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 
+from napari_mganprior.arrays import seeded
 from napari_mganprior.errors import TrainingError
 from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.checkpoint import PriorCard, save_prior
@@ -25,6 +27,9 @@ from napari_mganprior.training.state import TrainingState
 __all__ = ["export_prior", "open_state", "run_session", "save_sound_state", "save_state"]
 
 _MOST_ROLLBACKS = 3
+_N_PIXEL_CROPS, _PIXEL_SEED = 256, 8  # measured before a run; the seeds of held-out crops are 5-7
+_WORSE = 1.25  # times the best distance; it goes up and down by a tenth from one to the next
+_LEAST_STD = 0.05  # of pixels in [-1, 1]
 _ONLY_SPEED = ("bfloat16", "channels_last")  # may differ from machine to machine
 
 
@@ -156,7 +161,7 @@ def run_session(
     ranks = ranks or Ranks()
     _check_source(source, config)
     path = folder / "checkpoint.pt"
-    state = _open_or_start(path, config, device, ranks, timed=minutes is not None)
+    state = _open_or_start(path, source, config, device, ranks, timed=minutes is not None)
     budget = TimeBudget(state, minutes)
     if state.images_seen < state.n_images:
         if ranks.rank == 0:
@@ -195,7 +200,7 @@ def _train(
     started = time.monotonic()
     for step in steps:
         before = state.images_seen - state.step_images
-        distance = None
+        distance, worse = None, ""
 
         def due(every: int, before: int = before) -> bool:
             return (
@@ -205,7 +210,8 @@ def _train(
         if measuring is not None and due(measure_every):
             _check_weights(state)
             distance = _measure(state, measuring, path.with_name("best.pt"))
-        notice = budget.spent(state, time.monotonic() - started)
+            worse = _rising(state, distance)
+        notice = " ".join(filter(None, (budget.spent(state, time.monotonic() - started), worse)))
         started = time.monotonic()
         # a run that may be beyond help must not replace a good checkpoint
         saves = due(save_every) and not state.suspect
@@ -219,10 +225,16 @@ def _train(
 
 
 def _open_or_start(
-    path: Path, config: TrainingConfig, device: torch.device | str, ranks: Ranks, *, timed: bool
+    path: Path,
+    source: CropSource,
+    config: TrainingConfig,
+    device: torch.device | str,
+    ranks: Ranks,
+    *,
+    timed: bool,
 ) -> TrainingState:
     if not ranks.from_first(path.exists()):
-        return TrainingState(config, device, ranks)
+        return TrainingState(_with_pixels(config, source, ranks), device, ranks)
     state = open_state(path, device, ranks)
     free = {*_ONLY_SPEED, *(["n_images"] if timed or state.minutes is not None else [])}
     got, kept = config.to_dict(), state.config.to_dict()
@@ -240,6 +252,17 @@ def _open_or_start(
     return state
 
 
+def _with_pixels(config: TrainingConfig, source: CropSource, ranks: Ranks) -> TrainingConfig:
+    """Measure mean and deviation of the crops' pixels, where the settings do not say them."""
+    if config.pixel_mean is not None and config.pixel_std is not None:
+        return config
+    crops = source.batch(_N_PIXEL_CROPS, seeded(config.seed, _PIXEL_SEED))
+    mean, std = (f(crops, dim=(0, 2, 3)).tolist() for f in (torch.mean, torch.std))
+    # a channel that is empty throughout must not be blown up
+    mean, std = ranks.from_first((mean, [max(x, _LEAST_STD) for x in std]))
+    return replace(config, pixel_mean=mean, pixel_std=std)
+
+
 def _sweep(folder: Path) -> None:
     """Remove what a process that was killed while it wrote left behind."""
     for part in folder.glob(".*.pt.*.part"):
@@ -254,6 +277,24 @@ def _measure(state: TrainingState, measuring: HeldOut, path: Path) -> float:
         state.best_distance, state.best_images = distance, state.images_seen
         save_state(state, path)
     return float(distance)
+
+
+def _rising(state: TrainingState, distance: float) -> str:
+    """Say so where a run has been moving away from its pictures for as long as it came nearer."""
+    best, at = state.best_distance, state.best_images
+    if best is None or at is None:
+        return ""
+    if (
+        distance < _WORSE * best
+        or state.images_seen < 2 * at
+        or state.images_seen >= state.n_images
+    ):
+        return ""
+    return (
+        f"The distance to held-out crops has gone up from {best:.1f} after {at:,} crops to "
+        f"{distance:.1f}. The state after {at:,} is kept and becomes the prior unless a better one "
+        "comes; you may stop and keep it now. More pictures, or more alike ones, would help."
+    )
 
 
 def _roll_back(state: TrainingState, path: Path, error: DivergedError) -> tuple[TrainingState, str]:
@@ -323,7 +364,9 @@ def export_prior(
             **(training or {}),
         },
     )
-    return save_prior(path, card, state.average, state.discriminator)
+    discriminator = copy.deepcopy(state.discriminator)
+    discriminator.fold_pixels()  # a prior's file says nothing of the pixels of a training
+    return save_prior(path, card, state.average, discriminator)
 
 
 def _check_source(source: CropSource, config: TrainingConfig) -> None:

@@ -13,6 +13,7 @@ from napari_mganprior.generators.pggan import PGGANDiscriminator, PGGANGenerator
 from napari_mganprior.training.augment import AugmentControl
 from napari_mganprior.training.config import TrainingConfig
 from napari_mganprior.training.mixing import MixingGenerator
+from napari_mganprior.training.penalty import PenaltyControl
 from napari_mganprior.training.ranks import Ranks
 
 __all__ = ["TrainingState"]
@@ -86,6 +87,7 @@ class TrainingState:
         self.suspect = 0
         self.settings_read = set(config.to_dict())
         self.augmentation = AugmentControl()
+        self.penalty = PenaltyControl()
         self.rng = seeded(config.seed)
         shape: dict[str, Any] = {
             "resolution": config.resolution,
@@ -98,6 +100,8 @@ class TrainingState:
             network.initialise(self.rng)
             # torch's own stubs know no memory_format for modules
             network.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
+        if config.pixel_mean is not None and config.pixel_std is not None:
+            self.discriminator.standardise(config.pixel_mean, config.pixel_std)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.optimisers = {
             name: torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.0, 0.99))
@@ -126,6 +130,8 @@ class TrainingState:
     def r1_gamma(self) -> float:
         """Weight of the R1 penalty now."""
         config = self.config
+        if config.r1_target is not None:
+            return config.r1_gamma * self.penalty.factor
         late = config.r1_late_after
         late = round(_EARLY * self.n_images) if late is None else late
         return config.r1_gamma_late if self.images_seen >= late else config.r1_gamma
@@ -150,6 +156,7 @@ class TrainingState:
             "seconds": self.seconds,
             "plan": {name: getattr(self, name) for name in _PLAN},
             "augmentation": self.augmentation.to_dict(),
+            "penalty": self.penalty.to_dict(),
             "rng": rngs[0],
             "other_rngs": rngs[1:],
             "generator": self.generator.state_dict(),
@@ -184,6 +191,7 @@ class TrainingState:
             if not old:
                 state.seconds = float(raw["seconds"])
                 state.augmentation = AugmentControl(**raw["augmentation"])
+                state.penalty = PenaltyControl(**raw.get("penalty", {}))
                 state._take_plan(raw["plan"])
             state._take_randomness([raw["rng"], *raw.get("other_rngs", [])])
             state.generator.load_state_dict(raw["generator"])
