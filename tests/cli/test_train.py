@@ -24,7 +24,7 @@ def priors(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command, "_N_CROPS", 16)
     monkeypatch.setattr(command, "_N_SEARCHED", 16)
-    monkeypatch.setattr(session, "HeldOut", lambda source: HeldOut(source, 8))
+    monkeypatch.setattr(session, "HeldOut", lambda *sources: HeldOut(*sources, 8))
     return tmp_path / "priors"
 
 
@@ -79,7 +79,7 @@ def test_training_ends_with_a_prior_in_every_list(images, priors, capsys):
     assert "images/small.png: only 9x24 px" in report.err
     skipped = Path("mine-training/skipped.txt").read_text(encoding="utf-8")
     assert "images/broken.tif: " in skipped
-    assert "32 crops: distance to held-out crops" in report.err
+    assert "32 crops: distance to the pictures" in report.err
 
 
 def test_an_encoder_comes_with_it(images, priors, capsys, monkeypatch):
@@ -155,7 +155,7 @@ def test_keep_now_wants_a_checkpoint(images, capsys):
 
 
 def test_an_earlier_state_is_published_if_it_was_closer(images, priors, monkeypatch):
-    """Law: the prior is the state with the smallest distance to held-out crops."""
+    """Law: the prior is the state with the smallest distance to the pictures."""
     monkeypatch.setattr(command, "_MEASURE_EVERY", 16)
     distances = iter([5.0, 3.0, 4.0, 6.0])
     monkeypatch.setattr(HeldOut, "distance", lambda *_: next(distances))

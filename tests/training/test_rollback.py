@@ -134,7 +134,7 @@ def test_measuring_keeps_the_best_and_changes_nothing(
     best = open_state(tmp_path / "measured" / "best.pt")
     assert distances[best.images_seen] == min(distances.values()) == best.best_distance
     # measured again from the file, it is the same number
-    assert heldout.HeldOut(held_out).distance(best) == best.best_distance
+    assert heldout.HeldOut(held_out, source).distance(best) == best.best_distance
 
 
 def test_a_resumed_run_does_not_forget_the_best(

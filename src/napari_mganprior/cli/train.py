@@ -195,7 +195,7 @@ class _Told:
         if step.notice:
             _say(step.notice)
         if step.distance is not None:
-            _say(f"{step.images_seen:,} crops: distance to held-out crops {step.distance:.1f}")
+            _say(f"{step.images_seen:,} crops: distance to the pictures {step.distance:.1f}")
 
 
 @contextmanager

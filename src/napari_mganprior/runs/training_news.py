@@ -23,7 +23,7 @@ class TrainingPoint(NamedTuple):
     augment : float
         Strength of the augmentation, 0 .. 1.
     distance : float or None
-        Sliced Wasserstein distance x 1000 to held-out crops, where it was measured.
+        Sliced Wasserstein distance x 1000 to the pictures, where it was measured.
     """
 
     images_seen: int

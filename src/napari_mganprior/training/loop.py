@@ -50,7 +50,8 @@ class TrainingStep:
     overfit : float or None
         How much the discriminator overfits, -1 to 1, over the last few steps.
     distance : float or None
-        Mean sliced Wasserstein distance to held-out crops, times 1000, where it was measured.
+        Distance of the samples to the pictures, where it was measured
+        (`napari_mganprior.training.heldout`).
     notice : str
         What a person should know, such as that the run was taken back; mostly empty.
     """

@@ -168,7 +168,7 @@ def run_session(
             _sweep(folder)
         # at once, so that a folder that cannot be written to is known before any work is lost
         save_state(state, path)
-    measuring = None if held_out is None else HeldOut(held_out)
+    measuring = None if held_out is None else HeldOut(held_out, source)
     notice = ""
     while True:
         if opened is not None:
@@ -291,7 +291,7 @@ def _rising(state: TrainingState, distance: float) -> str:
     ):
         return ""
     return (
-        f"The distance to held-out crops has gone up from {best:.1f} after {at:,} crops to "
+        f"The distance to the pictures has gone up from {best:.1f} after {at:,} crops to "
         f"{distance:.1f}. The state after {at:,} is kept and becomes the prior unless a better one "
         "comes; you may stop and keep it now. More pictures, or more alike ones, would help."
     )

@@ -57,7 +57,7 @@ class TrainingState:
     rollbacks : int
         How often the run went wrong and was taken back.
     best_distance, best_images : float, int or None
-        Smallest distance to held-out crops so far, and after how many crops.
+        Smallest distance to the pictures so far, and after how many crops.
     loss : float
         Running mean of the discriminator's loss over about 100 steps.
     settings_read : set of str
