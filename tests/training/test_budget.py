@@ -64,6 +64,19 @@ def test_a_run_taken_up_again_keeps_its_plan(tiny_config):
     assert again.planned == 0
 
 
+def test_the_first_seconds_of_another_sitting_do_not_decide(tiny_config):
+    """Files are still being read then: the second plan waits for a twentieth of the time."""
+    state = TrainingState(tiny_config)
+    run(state, TimeBudget(state, 10), 0.1, 2000)  # 200 s
+    state.planned, planned = 1, state.n_images
+    budget = TimeBudget(state, 10)
+    run(state, budget, 0.5, 30)  # 15 s, five times slower
+    assert (state.planned, state.n_images) == (1, planned)
+    run(state, budget, 0.1, 400)
+    assert state.planned == 2
+    assert state.n_images == pytest.approx(planned, rel=0.4)
+
+
 def test_a_finished_run_goes_on_with_more_minutes_and_not_with_fewer(tiny_config):
     state = TrainingState(tiny_config)
     state.minutes, state.planned, state.seconds = 1.0, 2, 60.0

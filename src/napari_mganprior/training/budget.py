@@ -61,7 +61,10 @@ class TimeBudget:
         return notice
 
     def _plan(self, state: TrainingState, budget: float) -> str:
-        measured = self._seconds >= min(_MEASURED, _SHARE * budget)
+        enough = _SHARE * budget
+        if state.planned == 0:
+            enough = min(_MEASURED, enough)
+        measured = self._seconds >= enough  # of this sitting: the last may have been elsewhere
         corrects = state.planned == 1 and state.seconds >= _CORRECTED * budget and measured
         if state.planned == 1 and not corrects:
             return ""
