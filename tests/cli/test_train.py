@@ -12,6 +12,7 @@ from napari_mganprior.cli import main
 from napari_mganprior.cli import train as command
 from napari_mganprior.generators.checkpoint import load_prior, read_card
 from napari_mganprior.priors import prior_names, read_entry
+from napari_mganprior.runs.training_folder import hold_folder
 from napari_mganprior.training import encoder, session
 from napari_mganprior.training.heldout import HeldOut
 from napari_mganprior.training.session import open_state
@@ -149,6 +150,18 @@ def test_ctrl_c_keeps_the_work_and_the_same_command_goes_on(images, priors, caps
     assert (priors / "mine.safetensors").read_bytes() == straight
 
 
+@pytest.mark.parametrize("more", [(), ("--keep-now",)])
+def test_a_folder_in_which_another_process_works_is_refused(images, capsys, more):
+    """Law: two processes never train in one folder, and the second writes nothing there."""
+    with hold_folder(Path("mine-training")):
+        assert train(images, *more) == 2
+        assert [path.name for path in Path("mine-training").iterdir()] == ["lock"]
+    report = capsys.readouterr().err
+    assert "Got the run in mine-training, which another process works at" in report
+    assert train(images) == 0
+    assert not (Path("mine-training") / "lock").exists()
+
+
 def test_keep_now_wants_a_checkpoint(images, capsys):
     assert train(images, "--keep-now") == 2
     assert "no checkpoint in mine-training" in capsys.readouterr().err
@@ -224,6 +237,7 @@ def test_sources_that_cannot_be_read_are_named(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert train(tmp_path / "empty") == 2
     assert "with no files; wanted images" in capsys.readouterr().err
+    assert not Path("mine-training").exists()
 
 
 def test_other_settings_than_those_of_the_checkpoint_are_refused(images, capsys):

@@ -322,6 +322,41 @@ def test_a_run_has_one_worker(tmp_path):
     assert len(list_runs()) == 1
 
 
+def test_a_folder_into_which_layers_are_copied_is_held(started):
+    """Law: of two that copy into one folder the second is refused, and harms nothing."""
+    reading, free = threading.Event(), threading.Event()
+
+    class Slow:
+        shape, dtype = (24, 32, 32), np.dtype(np.uint8)
+
+        def __getitem__(self, index):
+            reading.set()
+            assert free.wait(60)
+            return discs(1, 32)[0]
+
+    first = started(TrainingJob.begin(tiny_order(), [SourceLayer("slow", Slow())]))
+    assert reading.wait(30)
+    second = started(TrainingJob.begin(tiny_order(), [SourceLayer("discs", discs())]))
+    end = watch(second).end
+    assert isinstance(end.error, TrainingError)
+    assert "which another process works at" in str(end.error)
+    assert not end.kept
+    assert (run_folder("discs") / COPIED / "0.npy").is_file()
+    free.set()
+    watch(first, lambda news: "PyTorch" in news.doing)
+    assert [layer.name for layer in open_copies(run_folder("discs") / COPIED)] == ["slow"]
+
+
+def test_a_run_that_got_the_name_meanwhile_stays(started, layer):
+    """Law: between the form's look at the name and the first copy another run may begin."""
+    late = TrainingJob.begin(tiny_order(), [layer])
+    write_order(run_folder("discs"), tiny_order(seed=7))
+    end = watch(started(late)).end
+    assert "which a run has that has not ended" in str(end.error)
+    assert not end.kept
+    assert read_order(run_folder("discs")).seed == 7
+
+
 def test_a_run_under_way_is_not_removed():
     folder = run_folder("discs")
     write_order(folder, tiny_order())

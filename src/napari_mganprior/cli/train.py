@@ -8,13 +8,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mganprior.errors import StorageError, TrainingError
 from napari_mganprior.files import write_atomically
 from napari_mganprior.priors import check_prior_name, copy_prior, user_folder
+from napari_mganprior.runs.training_folder import hold_folder
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +48,21 @@ def run(args: argparse.Namespace) -> None:
     # torchrun may have started several of us: each trains, the first one speaks and writes
     with joined_ranks(args.device) as (ranks, device):
         args.quiet = args.quiet or ranks.rank > 0
-        _run(args, folder, device, ranks)
+        with _held(folder) if ranks.rank == 0 else nullcontext():
+            _run(args, folder, device, ranks)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep other processes out; a folder in which nothing was begun does not stay."""
+    made = not folder.exists()
+    try:
+        with hold_folder(folder):
+            yield
+    finally:
+        if made:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def _check_free(args: argparse.Namespace) -> None:

@@ -11,17 +11,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from napari_mganprior.errors import SettingsError, StorageError, TrainingError
 from napari_mganprior.files import write_atomically
+from napari_mganprior.files.locking import FileLock, is_locked
 from napari_mganprior.priors import check_prior_name, prior_names, user_folder
 from napari_mganprior.runs.training_news import TrainingPoint
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 __all__ = [
     "CHECKPOINT",
@@ -278,11 +274,7 @@ def remove_run(folder: Path) -> None:
 
 def is_held(folder: Path) -> bool:
     """Whether a process works in a folder."""
-    try:
-        with (folder / _LOCK).open("r+b") as file:  # only one that is there: asking makes none
-            return not _lock(file)
-    except OSError:  # nobody has held it; or nothing can be written, as going on will say
-        return False
+    return is_locked(folder / _LOCK)
 
 
 def is_run(folder: Path) -> bool:
@@ -301,36 +293,23 @@ def hold_folder(folder: Path) -> Iterator[None]:
     StorageError
         If there can be no file in it.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / _LOCK).open("ab")
-    except OSError as error:
-        raise StorageError(
-            f"Could not write into {folder} ({error.strerror or error}); wanted permission to. "
-            "Choose another cache folder in Preferences."
-        ) from error
-    with file:
+    with FileLock(folder / _LOCK) as lock:
         last = time.monotonic() + _PATIENCE
-        while not (free := _lock(file)) and time.monotonic() < last:
-            time.sleep(_BETWEEN)  # `is_held` holds it for an instant, too
-        if not free:
+        try:
+            while not (mine := lock.take()) and time.monotonic() < last:
+                time.sleep(_BETWEEN)  # `is_held` holds it for an instant, too
+        except OSError as error:
+            raise StorageError(
+                f"Could not write into {folder} ({error.strerror or error}); wanted permission "
+                "to. Choose another folder: with -o in the shell; for the form, another cache "
+                "folder in Preferences."
+            ) from error
+        if not mine:
             raise TrainingError(
                 f"Got the run in {folder}, which another process works at; wanted one that is "
                 "free. Wait until it has ended, or choose another name."
             )
         yield
-
-
-def _lock(file: IO[bytes]) -> bool:
-    try:
-        if sys.platform == "win32":
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _read_progress(folder: Path) -> dict[str, int]:
