@@ -416,6 +416,55 @@ def test_a_prior_installed_meanwhile_is_not_overwritten(tmp_path, priors):
     assert not (priors / "discs_installed.json").exists()
 
 
+def test_stopped_it_stays_stopped_when_it_is_left_while_the_prior_is_made(tmp_path):
+    """Law: after Stop no step is trained, whatever ends the process; Keep makes the prior."""
+    np.savez(tmp_path / "discs.npz", **{str(i): p for i, p in enumerate(discs(24, 32))})
+    folder = run_folder("discs")
+    write_order(folder, tiny_order(inputs=(str(tmp_path / "discs.npz"),), n_images=10_000))
+    pressed, seen = Pressed(), 0
+    for news in train_prior(folder, pressed):
+        seen = news.images_seen
+        if seen >= 8 and not news.n_steps:
+            pressed.end(keep=True)
+        if news.n_steps:
+            pressed.end(keep=False)
+    assert news.end.kept
+    (run,) = list_runs()
+    assert (run.images_seen, run.stopped, run.trained) == (seen, True, True)
+    again = list(train_prior(folder, Pressed()))
+    assert not any(news.training for news in again)
+    assert {news.images_seen for news in again if news.n_images} == {seen}
+    assert again[-1].end.prior == "discs"
+
+
+def test_left_while_it_trains_it_is_not_stopped(tmp_path):
+    np.savez(tmp_path / "discs.npz", **{str(i): p for i, p in enumerate(discs(24, 32))})
+    folder = run_folder("discs")
+    write_order(folder, tiny_order(inputs=(str(tmp_path / "discs.npz"),), n_images=10_000))
+    pressed = Pressed()
+    for news in train_prior(folder, pressed):
+        if news.images_seen >= 8:
+            pressed.end(keep=False)
+    (run,) = list_runs()
+    assert (run.stopped, run.trained) == (False, False)
+
+
+def test_the_parts_of_making_the_prior_are_told(tmp_path, monkeypatch):
+    """Law: the bar grows over measuring, searching and the encoder, and never falls back."""
+    monkeypatch.setattr("napari_mganprior.runs.training_engine._ENCODER_MINUTES", (0.04, 0.04))
+    np.savez(tmp_path / "discs.npz", **{str(i): p for i, p in enumerate(discs(24, 32))})
+    order = tiny_order(inputs=(str(tmp_path / "discs.npz"),), n_images=16, encoder=True)
+    write_order(run_folder("discs"), order)
+    parts = [news for news in train_prior(run_folder("discs"), Pressed()) if news.n_steps]
+    assert len({news.n_steps for news in parts}) == 1
+    steps = [news.step for news in parts]
+    assert steps == sorted(steps)
+    assert steps[0] == 0
+    said = " ".join(news.doing for news in parts)
+    for words in ("Measuring distance 4 of 4", "for the nearest", "Training the encoder, "):
+        assert words in said
+
+
 def test_a_folder_that_cannot_be_made_is_told(priors, started, layer):
     priors.mkdir()
     training_folder().write_text("in the way")

@@ -240,7 +240,8 @@ def _publish(
     args: argparse.Namespace, folder: Path, sources: "Sources", device: "torch.device"
 ) -> None:
     """Write the prior beside its checkpoint, and a copy among the user's own."""
-    from napari_mganprior.training.card import publish_prior
+    from napari_mganprior.cli.progress import follow
+    from napari_mganprior.training.card import publish_steps
 
     state = _best_state(folder, device)
     text = _card_text(args, sources, state)
@@ -254,7 +255,7 @@ def _publish(
             f"searching {n_searched:,} training crops for the nearest: {lasting}."
         )
     assert sources.held_out is not None  # a tenth can always be spared
-    sha256 = publish_prior(
+    steps = publish_steps(
         state,
         folder,
         text,
@@ -263,6 +264,15 @@ def _publish(
         n_crops=n_crops,
         n_searched=n_searched,
     )
+    sha256 = ""
+    for step in follow(
+        steps,
+        lambda step: (step.index, step.n_steps, step.doing),
+        unit="part",
+        quiet=args.quiet,
+        label="Publishing",
+    ):
+        sha256 = step.sha256
     if args.encoder:
         sha256 = _add_encoder(args, folder / args.name, state.seconds, sha256)
     _check_free(args)  # training takes hours

@@ -34,6 +34,7 @@ __all__ = [
     "remove_run",
     "run_folder",
     "training_folder",
+    "was_stopped",
     "write_history",
     "write_order",
     "write_progress",
@@ -144,12 +145,20 @@ class SavedRun:
         Crops up to the last checkpoint.
     n_images : int
         Crops at its end; 0 while that is not known.
+    stopped : bool
+        Whether it was told to stop: only its prior is still to be made.
     """
 
     order: TrainingOrder
     folder: Path
     images_seen: int
     n_images: int
+    stopped: bool = False
+
+    @property
+    def trained(self) -> bool:
+        """Whether training is over, so that only the prior is still to be made."""
+        return self.stopped or 0 < self.n_images <= self.images_seen
 
 
 def training_folder() -> Path:
@@ -212,9 +221,15 @@ def read_order(folder: Path) -> TrainingOrder:
         ) from error
 
 
-def write_progress(folder: Path, images_seen: int, n_images: int) -> None:
-    """Store how far the checkpoint is; StorageError if that fails."""
-    _write(folder / _PROGRESS, {"images_seen": images_seen, "n_images": n_images})
+def write_progress(folder: Path, images_seen: int, n_images: int, *, stopped: bool = False) -> None:
+    """Store how far the checkpoint is, and whether that is the end; StorageError if that fails."""
+    values = {"images_seen": images_seen, "n_images": n_images, "stopped": stopped}
+    _write(folder / _PROGRESS, values)
+
+
+def was_stopped(folder: Path) -> bool:
+    """Whether a run was told to stop, and is to train no more."""
+    return bool(_read_progress(folder)["stopped"])
 
 
 def write_history(folder: Path, points: list[TrainingPoint]) -> None:
@@ -312,12 +327,13 @@ def hold_folder(folder: Path) -> Iterator[None]:
         yield
 
 
-def _read_progress(folder: Path) -> dict[str, int]:
+def _read_progress(folder: Path) -> dict[str, Any]:
     try:
         raw = json.loads((folder / _PROGRESS).read_bytes())
-        return {key: int(raw[key]) for key in ("images_seen", "n_images")}
+        numbers = {key: int(raw[key]) for key in ("images_seen", "n_images")}
+        return {**numbers, "stopped": raw.get("stopped") is True}
     except (OSError, ValueError, KeyError, TypeError):
-        return {"images_seen": 0, "n_images": 0}
+        return {"images_seen": 0, "n_images": 0, "stopped": False}
 
 
 def _write(path: Path, values: Any) -> None:

@@ -298,10 +298,11 @@ def _how_it_died(code: int | None, said: str) -> MGANPriorError:
     if isinstance(told, OutOfMemoryError):
         return OutOfMemoryError(
             "The system ended the process of the training run, most often because memory ran out; "
-            "wanted a prior. Close other programs and press Resume, or train with a smaller size."
+            "wanted a prior. Close other programs and press Resume (Keep, if it was training no "
+            "more), or train with a smaller size."
         )
     text = str(told).partition("; wanted")[0].replace("The run's process", "The training process")
     return ComputeError(
-        f"{text}; wanted a prior. napari is not harmed. Press Resume; if it ends again, report "
-        "this message."
+        f"{text}; wanted a prior. napari is not harmed. Press Resume (Keep, if it was training no "
+        "more); if it ends again, report this message."
     )
