@@ -309,8 +309,38 @@ def test_layers_come_and_go(form, model):
     model.add_image(discs(), name="more")
     assert [layer.name for layer in form.fields.layers.choices] == ["discs", "more"]
     assert [layer.name for layer in form.fields.layers.value] == ["discs"]
+    form.fields.layers.value = [model.layers["more"]]
+    form.fields.layers.value = [model.layers["discs"]]
     model.layers.remove("discs")
     assert "No layer is chosen" in form.check()
+
+
+def test_the_only_layer_to_learn_from_is_chosen_already(model, qtbot):
+    """Law: one usable layer is chosen, of several none, and what the user chose stays."""
+
+    def chosen():
+        widget = TrainWidget(model, sizes=(16, 64), settings=TINY)
+        qtbot.addWidget(widget)
+        return widget, lambda: [layer.name for layer in widget.fields.layers.value]
+
+    model.add_image(np.zeros((9, 9), np.uint8), name="small")
+    model.add_image(np.zeros((200, 9), np.uint8), name="narrow")
+    widget, names = chosen()
+    assert names() == []
+    assert "No layer is chosen" in widget.check()
+    model.add_image(discs(), name="discs")  # while the form is open, too
+    assert names() == ["discs"]
+    widget.fields.name.value = "x"
+    assert widget.check() == ""
+    widget.fields.layers.value = []  # the user wants none
+    model.add_image(np.zeros((9, 9), np.uint8), name="small too")
+    assert names() == []
+    _, names = chosen()
+    assert names() == ["discs"]
+    model.add_image(discs(), name="more")
+    assert names() == ["discs"]
+    _, names = chosen()
+    assert names() == []
 
 
 def test_multiscale_is_read_at_its_finest(model, form):
