@@ -13,7 +13,7 @@ from napari_mganprior.cli import train as command
 from napari_mganprior.generators.checkpoint import load_prior, read_card
 from napari_mganprior.priors import prior_names, read_entry
 from napari_mganprior.runs.training_folder import hold_folder
-from napari_mganprior.training import encoder, session
+from napari_mganprior.training import choosing, encoder, session
 from napari_mganprior.training.heldout import HeldOut
 from napari_mganprior.training.session import open_state
 
@@ -25,7 +25,8 @@ def priors(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command, "_N_CROPS", 16)
     monkeypatch.setattr(command, "_N_SEARCHED", 16)
-    monkeypatch.setattr(session, "HeldOut", lambda source: HeldOut(source, 8))
+    for room in (session, choosing):
+        monkeypatch.setattr(room, "HeldOut", lambda source: HeldOut(source, 8))
     return tmp_path / "priors"
 
 
@@ -170,8 +171,8 @@ def test_keep_now_wants_a_checkpoint(images, capsys):
 def test_an_earlier_state_is_published_if_it_was_closer(images, priors, monkeypatch):
     """Law: the prior is the state with the smallest distance to held-out crops."""
     monkeypatch.setattr(command, "_MEASURE_EVERY", 16)
-    distances = iter([5.0, 3.0, 4.0, 6.0])
-    monkeypatch.setattr(HeldOut, "distance", lambda *_: next(distances))
+    distances = {16: 5.0, 32: 3.0, 48: 4.0, 64: 6.0}
+    monkeypatch.setattr(HeldOut, "distance", lambda _, state: distances[state.images_seen])
     assert train(images, n=64) == 0
     assert read_card(priors / "mine.safetensors")[0].training["images_seen"] == 32
 

@@ -12,9 +12,14 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_mganprior.errors import StorageError, TrainingError
+from napari_mganprior.errors import TrainingError
 from napari_mganprior.files import write_atomically
-from napari_mganprior.priors import check_prior_name, copy_prior, user_folder
+from napari_mganprior.priors import (
+    check_free_name,
+    check_prior_name,
+    copy_prior,
+    user_folder,
+)
 from napari_mganprior.runs.training_folder import hold_folder
 
 if TYPE_CHECKING:
@@ -66,12 +71,9 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def _check_free(args: argparse.Namespace) -> None:
-    installed = user_folder() / f"{args.name}.safetensors"
-    if installed.exists() and not args.overwrite:
-        raise StorageError(
-            f"Got the name {args.name!r}, which one of your priors has already ({installed}); "
-            "wanted a new name. Choose another with --name, or allow overwriting (--overwrite)."
-        )
+    if not args.overwrite:
+        what_to_do = "Choose another with --name, or allow overwriting (--overwrite)."
+        check_free_name(args.name, user_folder(), what_to_do)
 
 
 def _run(args: argparse.Namespace, folder: Path, device: "torch.device", ranks: "Ranks") -> None:
@@ -242,8 +244,10 @@ def _publish(
     """Write the prior beside its checkpoint, and a copy among the user's own."""
     from napari_mganprior.cli.progress import follow
     from napari_mganprior.training.card import publish_steps
+    from napari_mganprior.training.choosing import best_state
 
-    state = _best_state(folder, device)
+    assert sources.held_out is not None  # a tenth can always be spared
+    state = best_state(folder, sources.held_out, device)
     text = _card_text(args, sources, state)
     short = state.images_seen < _SHORT
     n_crops, n_searched = _FEWER if short else (_N_CROPS, _N_SEARCHED)
@@ -254,7 +258,6 @@ def _publish(
             f"Drawing samples after {state.images_seen:,} crops, measuring {n_crops:,} and "
             f"searching {n_searched:,} training crops for the nearest: {lasting}."
         )
-    assert sources.held_out is not None  # a tenth can always be spared
     steps = publish_steps(
         state,
         folder,
@@ -311,18 +314,6 @@ def _add_encoder(args: argparse.Namespace, stem: Path, seconds: float, sha256: s
     if last is None:  # not even its first drawings were done in the time
         return sha256
     return store_encoder(path, state, state.told(last, minutes))
-
-
-def _best_state(folder: Path, device: "torch.device") -> "TrainingState":
-    """Open the checkpoint, or an earlier state that was measured to be closer to real crops."""
-    from napari_mganprior.training.session import open_state
-
-    state = open_state(folder / "checkpoint.pt", device)
-    best = folder / "best.pt"
-    measured_since = state.images_seen - (state.best_images or 0) >= _MEASURE_EVERY
-    if state.best_distance is not None and measured_since and best.exists():
-        return open_state(best, device)
-    return state
 
 
 def _card_text(args: argparse.Namespace, sources: "Sources", state: "TrainingState") -> "CardText":

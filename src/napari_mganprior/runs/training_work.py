@@ -112,6 +112,7 @@ def train_prior(folder: Path, pressed: Pressed) -> Generator[TrainingNews]:
         if pressed.leave.is_set():
             yield replace(telling.now("Saved"), end=TrainingEnd(kept=True))
             return
+        yield telling.now("Choosing the best state")
         for step in session.publish(user_folder()):
             yield replace(telling.now(step.doing), step=step.index, n_steps=step.n_steps)
             if pressed.leave.is_set():  # the checkpoint is there: another time
