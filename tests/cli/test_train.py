@@ -12,7 +12,8 @@ from napari_mganprior.cli import main
 from napari_mganprior.cli import train as command
 from napari_mganprior.generators.checkpoint import load_prior, read_card
 from napari_mganprior.priors import prior_names, read_entry
-from napari_mganprior.training import encoder, session
+from napari_mganprior.runs.training_folder import hold_folder
+from napari_mganprior.training import choosing, encoder, session
 from napari_mganprior.training.heldout import HeldOut
 from napari_mganprior.training.session import open_state
 
@@ -24,7 +25,8 @@ def priors(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command, "_N_CROPS", 16)
     monkeypatch.setattr(command, "_N_SEARCHED", 16)
-    monkeypatch.setattr(session, "HeldOut", lambda *sources: HeldOut(*sources, 8))
+    for room in (session, choosing):
+        monkeypatch.setattr(room, "HeldOut", lambda *sources: HeldOut(*sources, 8))
     return tmp_path / "priors"
 
 
@@ -149,6 +151,18 @@ def test_ctrl_c_keeps_the_work_and_the_same_command_goes_on(images, priors, caps
     assert (priors / "mine.safetensors").read_bytes() == straight
 
 
+@pytest.mark.parametrize("more", [(), ("--keep-now",)])
+def test_a_folder_in_which_another_process_works_is_refused(images, capsys, more):
+    """Law: two processes never train in one folder, and the second writes nothing there."""
+    with hold_folder(Path("mine-training")):
+        assert train(images, *more) == 2
+        assert [path.name for path in Path("mine-training").iterdir()] == ["lock"]
+    report = capsys.readouterr().err
+    assert "Got the run in mine-training, which another process works at" in report
+    assert train(images) == 0
+    assert not (Path("mine-training") / "lock").exists()
+
+
 def test_keep_now_wants_a_checkpoint(images, capsys):
     assert train(images, "--keep-now") == 2
     assert "no checkpoint in mine-training" in capsys.readouterr().err
@@ -157,8 +171,8 @@ def test_keep_now_wants_a_checkpoint(images, capsys):
 def test_an_earlier_state_is_published_if_it_was_closer(images, priors, monkeypatch):
     """Law: the prior is the state with the smallest distance to the pictures."""
     monkeypatch.setattr(command, "_MEASURE_EVERY", 16)
-    distances = iter([5.0, 3.0, 4.0, 6.0])
-    monkeypatch.setattr(HeldOut, "distance", lambda *_: next(distances))
+    distances = {16: 5.0, 32: 3.0, 48: 4.0, 64: 6.0}
+    monkeypatch.setattr(HeldOut, "distance", lambda _, state: distances[state.images_seen])
     assert train(images, n=64) == 0
     assert read_card(priors / "mine.safetensors")[0].training["images_seen"] == 32
 
@@ -224,6 +238,7 @@ def test_sources_that_cannot_be_read_are_named(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert train(tmp_path / "empty") == 2
     assert "with no files; wanted images" in capsys.readouterr().err
+    assert not Path("mine-training").exists()
 
 
 def test_other_settings_than_those_of_the_checkpoint_are_refused(images, capsys):

@@ -370,6 +370,37 @@ def test_secrets_of_an_address_are_not_told(server, target, caplog, capfd):
     assert shown_address("https://u:p@h.org:8/a?t=1#x") == "https://h.org:8/a"
 
 
+@pytest.mark.parametrize("pinned", [True, False])
+def test_of_two_at_once_one_waits_for_the_other(server, target, pinned):
+    """Law: two downloads of an address never share its half, and both end with the whole file."""
+    url, wanted = f"{server.url}/a.bin", SHA256 if pinned else None
+    first, second = (download_steps(url, target, sha256=wanted, most_bytes=MOST) for _ in range(2))
+    while not (0 < next(first).done < len(DATA)):
+        pass
+    assert "waiting for another download" in next(second).doing
+    assert len(server.asked) == 1
+    server.files["/a.bin"], server.tag = DATA[::-1] if not pinned else DATA, '"two"'
+    *_, last = first
+    assert (last.sha256, target.read_bytes()) == (SHA256, DATA)
+    *_, last = second
+    assert target.read_bytes() == server.files["/a.bin"]
+    assert len(server.asked) == (1 if pinned else 2)  # a pinned one is there already
+    assert left(target) == ["a.bin"]
+
+
+def test_whoever_waits_takes_over_what_a_cancelled_one_left(server, target):
+    first, second = (
+        download_steps(f"{server.url}/a.bin", target, most_bytes=MOST) for _ in range(2)
+    )
+    while not (0 < next(first).done < len(DATA)):
+        pass
+    assert "waiting" in next(second).doing
+    first.close()
+    *_, last = second
+    assert last.sha256 == SHA256
+    assert ranges(server)[-1].startswith("bytes=")
+
+
 def test_old_halves_are_swept(server, target):
     target.parent.mkdir(parents=True)
     old = target.parent / "0123456789abcdef.partial"

@@ -123,6 +123,25 @@ def test_a_wrong_hash_leaves_nothing(folder, offered, tiny16_prior_path):
     assert listing(folder) == []
 
 
+@pytest.mark.parametrize("pinned", [True, False])
+def test_two_at_once_end_as_two_one_after_the_other(folder, offered, tiny16_prior_path, pinned):
+    """Law: the second waits until the first has installed it, and its file is not taken away."""
+    wanted = sha256(tiny16_prior_path) if pinned else None
+    first, second = (install_steps(offered, sha256=wanted) for _ in range(2))
+    while "copying" not in next(first).doing:  # downloaded, and needed still
+        pass
+    assert "waiting for another download" in next(second).doing
+    *_, last = first
+    assert last.fresh == ("leaves",)
+    if pinned:
+        *_, last = second
+        assert (last.doing, last.fresh) == ("it is there already", ())
+    else:
+        with pytest.raises(StorageError, match="exists already; wanted a new name"):
+            list(second)
+    assert (folder / "leaves.safetensors").read_bytes() == tiny16_prior_path.read_bytes()
+
+
 def test_a_missing_file_leaves_nothing(folder, server):
     with pytest.raises(DownloadError, match="Got the answer 404"):
         install_prior(f"{server.url}/none.safetensors")

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from napari_mganprior.errors import ComputeError, MGANPriorError
+from napari_mganprior.errors import ComputeError, MGANPriorError, SettingsError
 from napari_mganprior.runs.latest import Latest
 
 
@@ -117,6 +117,40 @@ def test_waiting_work_is_dropped(latest):
     latest.forget_later()
     gate.set()
     assert [a.value for a in answers_of(latest) if a.value] == [1]
+
+
+def test_what_is_to_last_is_not_dropped_with_the_rest(latest):
+    gate = threading.Event()
+    latest.ask(held(gate, 1))
+    latest.ask_later(lambda: iter([2]))
+    latest.ask_later(lambda: iter([3]), lasting=True)
+    latest.forget_later()
+    latest.ask_later(lambda: iter([4]))
+    gate.set()
+    assert [a.value for a in answers_of(latest) if a.value] == [1, 3, 4]
+    gate.clear()
+    latest.ask(held(gate, 1))
+    latest.ask_later(lambda: iter([3]), lasting=True)
+    latest.forget_later(lasting=True)
+    gate.set()
+    assert [a.value for a in answers_of(latest) if a.value] == [1]
+
+
+def test_torch_computes_with_as_many_threads_as_preferred(latest):
+    import torch
+
+    def count():
+        yield torch.get_num_threads()
+
+    usual = torch.get_num_threads()
+    latest.ask(count)
+    assert answers_of(latest)[0].value == usual
+    latest.threads = usual + 1
+    latest.ask(count)
+    assert answers_of(latest)[0].value == usual + 1
+    latest.threads = -1
+    with pytest.raises(SettingsError, match="Got -1 threads"):
+        latest.ask(count)
 
 
 def test_after_closing_nothing_is_taken():

@@ -322,6 +322,41 @@ def test_a_run_has_one_worker(tmp_path):
     assert len(list_runs()) == 1
 
 
+def test_a_folder_into_which_layers_are_copied_is_held(started):
+    """Law: of two that copy into one folder the second is refused, and harms nothing."""
+    reading, free = threading.Event(), threading.Event()
+
+    class Slow:
+        shape, dtype = (24, 32, 32), np.dtype(np.uint8)
+
+        def __getitem__(self, index):
+            reading.set()
+            assert free.wait(60)
+            return discs(1, 32)[0]
+
+    first = started(TrainingJob.begin(tiny_order(), [SourceLayer("slow", Slow())]))
+    assert reading.wait(30)
+    second = started(TrainingJob.begin(tiny_order(), [SourceLayer("discs", discs())]))
+    end = watch(second).end
+    assert isinstance(end.error, TrainingError)
+    assert "which another process works at" in str(end.error)
+    assert not end.kept
+    assert (run_folder("discs") / COPIED / "0.npy").is_file()
+    free.set()
+    watch(first, lambda news: "PyTorch" in news.doing)
+    assert [layer.name for layer in open_copies(run_folder("discs") / COPIED)] == ["slow"]
+
+
+def test_a_run_that_got_the_name_meanwhile_stays(started, layer):
+    """Law: between the form's look at the name and the first copy another run may begin."""
+    late = TrainingJob.begin(tiny_order(), [layer])
+    write_order(run_folder("discs"), tiny_order(seed=7))
+    end = watch(started(late)).end
+    assert "which a run has that has not ended" in str(end.error)
+    assert not end.kept
+    assert read_order(run_folder("discs")).seed == 7
+
+
 def test_a_run_under_way_is_not_removed():
     folder = run_folder("discs")
     write_order(folder, tiny_order())
@@ -379,6 +414,55 @@ def test_a_prior_installed_meanwhile_is_not_overwritten(tmp_path, priors):
     *_, last = train_prior(folder, Pressed())
     assert last.end.prior == "discs"
     assert not (priors / "discs_installed.json").exists()
+
+
+def test_stopped_it_stays_stopped_when_it_is_left_while_the_prior_is_made(tmp_path):
+    """Law: after Stop no step is trained, whatever ends the process; Keep makes the prior."""
+    np.savez(tmp_path / "discs.npz", **{str(i): p for i, p in enumerate(discs(24, 32))})
+    folder = run_folder("discs")
+    write_order(folder, tiny_order(inputs=(str(tmp_path / "discs.npz"),), n_images=10_000))
+    pressed, seen = Pressed(), 0
+    for news in train_prior(folder, pressed):
+        seen = news.images_seen
+        if seen >= 8 and not news.n_steps:
+            pressed.end(keep=True)
+        if news.n_steps:
+            pressed.end(keep=False)
+    assert news.end.kept
+    (run,) = list_runs()
+    assert (run.images_seen, run.stopped, run.trained) == (seen, True, True)
+    again = list(train_prior(folder, Pressed()))
+    assert not any(news.training for news in again)
+    assert {news.images_seen for news in again if news.n_images} == {seen}
+    assert again[-1].end.prior == "discs"
+
+
+def test_left_while_it_trains_it_is_not_stopped(tmp_path):
+    np.savez(tmp_path / "discs.npz", **{str(i): p for i, p in enumerate(discs(24, 32))})
+    folder = run_folder("discs")
+    write_order(folder, tiny_order(inputs=(str(tmp_path / "discs.npz"),), n_images=10_000))
+    pressed = Pressed()
+    for news in train_prior(folder, pressed):
+        if news.images_seen >= 8:
+            pressed.end(keep=False)
+    (run,) = list_runs()
+    assert (run.stopped, run.trained) == (False, False)
+
+
+def test_the_parts_of_making_the_prior_are_told(tmp_path, monkeypatch):
+    """Law: the bar grows over measuring, searching and the encoder, and never falls back."""
+    monkeypatch.setattr("napari_mganprior.runs.training_engine._ENCODER_MINUTES", (0.04, 0.04))
+    np.savez(tmp_path / "discs.npz", **{str(i): p for i, p in enumerate(discs(24, 32))})
+    order = tiny_order(inputs=(str(tmp_path / "discs.npz"),), n_images=16, encoder=True)
+    write_order(run_folder("discs"), order)
+    parts = [news for news in train_prior(run_folder("discs"), Pressed()) if news.n_steps]
+    assert len({news.n_steps for news in parts}) == 1
+    steps = [news.step for news in parts]
+    assert steps == sorted(steps)
+    assert steps[0] == 0
+    said = " ".join(news.doing for news in parts)
+    for words in ("Measuring distance 4 of 4", "for the nearest", "Training the encoder, "):
+        assert words in said
 
 
 def test_a_folder_that_cannot_be_made_is_told(priors, started, layer):

@@ -13,14 +13,10 @@ from napari_mganprior.arrays import seeded
 from napari_mganprior.errors import StorageError
 from napari_mganprior.generators.checkpoint import read_card
 from napari_mganprior.priors.grid import contact_sheet, draw_samples
-from napari_mganprior.training.card import (
-    CardText,
-    measure,
-    nearest_crops,
-    publish_prior,
-)
+from napari_mganprior.training.card import CardText, publish_prior, publish_steps
 from napari_mganprior.training.data import CropSource
 from napari_mganprior.training.loop import TrainingState
+from napari_mganprior.training.measured import measure, nearest_crops
 
 TEXT = CardText(
     name="discs",
@@ -139,6 +135,22 @@ def test_published_prior_card_and_pictures_agree(tmp_path, state, source, held_o
         assert np.array_equal(np.asarray(grid), drawn)
     with Image.open(tmp_path / "discs_nearest.png") as nearest:
         assert nearest.size == (128, 32)
+
+
+def test_publishing_tells_every_part(tmp_path, state, source, held_out):
+    """Law: parts count up to their number, the last step has the hash; left early, nothing is."""
+    sets = {"train": source, "held_out": held_out, "n_crops": 20, "n_searched": 2_500}
+    steps = publish_steps(state, tmp_path / "left", TEXT, **sets)
+    while "nearest" not in next(steps).doing:
+        pass
+    steps.close()
+    assert not (tmp_path / "left").exists()
+    *parts, last = publish_steps(state, tmp_path, TEXT, **sets)
+    assert [step.index for step in (*parts, last)] == list(range(last.n_steps + 1))
+    assert sum("Searching 2,500 training crops" in step.doing for step in parts) == 3
+    assert parts[-1].doing == "Writing the prior"
+    assert all(step.doing and not step.sha256 for step in parts)
+    assert last.sha256 == hashlib.sha256((tmp_path / "discs.safetensors").read_bytes()).hexdigest()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path, state, source, held_out):

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 
 from napari_mganprior.inversion.config import preset
+from napari_mganprior.settings import Preferences, save_preferences
 from napari_mganprior.widgets.edit import EditWidget
 from napari_mganprior.widgets.results import METADATA_KEY
 
@@ -137,6 +139,41 @@ def test_an_edit_is_kept_with_its_recipe(form):
     changed = int((shown != form.viewer.layers["cells"].data).sum())
     assert f"{changed} of its pixels changed, and all of these are invented" in form.said
     assert np.array_equal(replay(recipe, form.viewer.layers["cells"].data).image, shown)
+
+
+def test_what_waits_to_be_kept_outlives_another_inversion(form, picture):
+    """Law: Keep is of the picture that was open when it was pressed, whatever ends meanwhile."""
+    form.invert()
+    viewer, widget = form.viewer, form.widget
+    widget.rows.set_strength(1, -5.0)
+    form.settle()
+    shown = viewer.layers["cells edit preview"].data.copy()
+    gate = threading.Event()
+
+    def busy():
+        assert gate.wait(60.0)
+        yield None
+
+    widget.latest.ask(busy)
+    viewer.add_image(picture[16:32, :20], name="others")
+    widget.image.value = viewer.layers["others"]
+    widget.invert()
+    assert widget.keep_button.isEnabled()
+    widget.keep()
+    form.qtbot.waitUntil(lambda: not widget.controller.busy, timeout=60_000)
+    gate.set()
+    form.settle()
+    assert np.array_equal(viewer.layers["cells edited"].data, shown)
+    assert viewer.layers["cells edited"].metadata[METADATA_KEY]["layers"]["image"] == "cells"
+    widget.rows.set_strength(0, 2.0)
+    form.settle()
+    assert "others edit preview" in form.names
+
+
+def test_drawing_takes_as_many_threads_as_preferred(form):
+    save_preferences(Preferences(threads=3))
+    form.invert()
+    assert (form.widget.controller.threads, form.widget.latest.threads) == (3, 3)
 
 
 def test_detail_can_be_left_out(form):

@@ -11,7 +11,13 @@ from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_mganprior.errors import SettingsError
-from napari_mganprior.runs.training_folder import TrainingOrder, list_runs, run_folder, write_order
+from napari_mganprior.runs.training_folder import (
+    TrainingOrder,
+    list_runs,
+    run_folder,
+    write_order,
+    write_progress,
+)
 from napari_mganprior.runs.training_news import TrainingNews, TrainingPoint
 from napari_mganprior.settings import Preferences, save_preferences
 from napari_mganprior.widgets.train import TrainWidget
@@ -303,8 +309,38 @@ def test_layers_come_and_go(form, model):
     model.add_image(discs(), name="more")
     assert [layer.name for layer in form.fields.layers.choices] == ["discs", "more"]
     assert [layer.name for layer in form.fields.layers.value] == ["discs"]
+    form.fields.layers.value = [model.layers["more"]]
+    form.fields.layers.value = [model.layers["discs"]]
     model.layers.remove("discs")
     assert "No layer is chosen" in form.check()
+
+
+def test_the_only_layer_to_learn_from_is_chosen_already(model, qtbot):
+    """Law: one usable layer is chosen, of several none, and what the user chose stays."""
+
+    def chosen():
+        widget = TrainWidget(model, sizes=(16, 64), settings=TINY)
+        qtbot.addWidget(widget)
+        return widget, lambda: [layer.name for layer in widget.fields.layers.value]
+
+    model.add_image(np.zeros((9, 9), np.uint8), name="small")
+    model.add_image(np.zeros((200, 9), np.uint8), name="narrow")
+    widget, names = chosen()
+    assert names() == []
+    assert "No layer is chosen" in widget.check()
+    model.add_image(discs(), name="discs")  # while the form is open, too
+    assert names() == ["discs"]
+    widget.fields.name.value = "x"
+    assert widget.check() == ""
+    widget.fields.layers.value = []  # the user wants none
+    model.add_image(np.zeros((9, 9), np.uint8), name="small too")
+    assert names() == []
+    _, names = chosen()
+    assert names() == ["discs"]
+    model.add_image(discs(), name="more")
+    assert names() == ["discs"]
+    _, names = chosen()
+    assert names() == []
 
 
 def test_multiscale_is_read_at_its_finest(model, form):
@@ -456,6 +492,43 @@ def test_it_fits_a_small_screen(make_napari_viewer, qtbot):
     widget.monitor.show_news(TrainingNews(notices=("A long notice. " * 60,)))
     qtbot.wait(50)
     assert widget.width() == width
+
+
+def test_a_bar_shows_how_far_the_making_of_the_prior_is(form):
+    """Law: while the prior is made the bar shows that, and not the crops."""
+    bar, pace = form.monitor.bar, form.monitor.pace
+    form.monitor.show_news(TrainingNews(training=True, images_seen=9, n_images=10))
+    assert bar.value() == 0.9 * bar.maximum()
+    doing = "Training the encoder, 30 s left"
+    form.monitor.show_news(
+        TrainingNews(doing=doing, images_seen=9, n_images=10, step=3, n_steps=12)
+    )
+    assert bar.value() == 0.25 * bar.maximum()
+    assert pace.text() == f"{doing} ..."
+    assert form.monitor.numbers.text() == "9 of 10 crops"
+
+
+def test_a_run_that_trains_no_more_is_offered_to_be_kept(form):
+    """Law: what was stopped, or trained to its end, says Keep; the rest says Resume."""
+    for name, seen, stopped in (("a", 3, False), ("b", 3, True), ("c", 9, False)):
+        write_order(run_folder(name), TrainingOrder(name=name, inputs=("x",)))
+        write_progress(run_folder(name), seen, 9, stopped=stopped)
+    row = form.resume_row
+    row.refresh()
+    words = []
+    for at in range(3):
+        row.box.setCurrentIndex(at)
+        words.append((row.box.currentText(), row.resume_button.text()))
+    assert words == [
+        ("a (3 of 9 crops)", "Resume"),
+        ("b (3 of 9 crops, stopped)", "Keep"),
+        ("c (9 of 9 crops, trained)", "Keep"),
+    ]
+    assert "trains no more" in row.resume_button.toolTip()
+    asked = []
+    row.resume_asked.connect(asked.append)
+    row.resume_button.click()
+    assert [run.order.name for run in asked] == ["c"]
 
 
 def test_the_keeper_is_one_for_all_windows(form, model, qtbot):

@@ -8,13 +8,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_mganprior.errors import StorageError, TrainingError
+from napari_mganprior.errors import TrainingError
 from napari_mganprior.files import write_atomically
-from napari_mganprior.priors import check_prior_name, copy_prior, user_folder
+from napari_mganprior.priors import (
+    check_free_name,
+    check_prior_name,
+    copy_prior,
+    user_folder,
+)
+from napari_mganprior.runs.training_folder import hold_folder
 
 if TYPE_CHECKING:
     import torch
@@ -47,16 +53,27 @@ def run(args: argparse.Namespace) -> None:
     # torchrun may have started several of us: each trains, the first one speaks and writes
     with joined_ranks(args.device) as (ranks, device):
         args.quiet = args.quiet or ranks.rank > 0
-        _run(args, folder, device, ranks)
+        with _held(folder) if ranks.rank == 0 else nullcontext():
+            _run(args, folder, device, ranks)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep other processes out; a folder in which nothing was begun does not stay."""
+    made = not folder.exists()
+    try:
+        with hold_folder(folder):
+            yield
+    finally:
+        if made:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def _check_free(args: argparse.Namespace) -> None:
-    installed = user_folder() / f"{args.name}.safetensors"
-    if installed.exists() and not args.overwrite:
-        raise StorageError(
-            f"Got the name {args.name!r}, which one of your priors has already ({installed}); "
-            "wanted a new name. Choose another with --name, or allow overwriting (--overwrite)."
-        )
+    if not args.overwrite:
+        what_to_do = "Choose another with --name, or allow overwriting (--overwrite)."
+        check_free_name(args.name, user_folder(), what_to_do)
 
 
 def _run(args: argparse.Namespace, folder: Path, device: "torch.device", ranks: "Ranks") -> None:
@@ -225,9 +242,12 @@ def _publish(
     args: argparse.Namespace, folder: Path, sources: "Sources", device: "torch.device"
 ) -> None:
     """Write the prior beside its checkpoint, and a copy among the user's own."""
-    from napari_mganprior.training.card import publish_prior
+    from napari_mganprior.cli.progress import follow
+    from napari_mganprior.training.card import publish_steps
+    from napari_mganprior.training.choosing import best_state
 
-    state = _best_state(folder, device)
+    assert sources.held_out is not None  # a tenth can always be spared
+    state = best_state(folder, sources.held_out, sources.train, device)
     text = _card_text(args, sources, state)
     short = state.images_seen < _SHORT
     n_crops, n_searched = _FEWER if short else (_N_CROPS, _N_SEARCHED)
@@ -238,8 +258,7 @@ def _publish(
             f"Drawing samples after {state.images_seen:,} crops, measuring {n_crops:,} and "
             f"searching {n_searched:,} training crops for the nearest: {lasting}."
         )
-    assert sources.held_out is not None  # a tenth can always be spared
-    sha256 = publish_prior(
+    steps = publish_steps(
         state,
         folder,
         text,
@@ -248,6 +267,15 @@ def _publish(
         n_crops=n_crops,
         n_searched=n_searched,
     )
+    sha256 = ""
+    for step in follow(
+        steps,
+        lambda step: (step.index, step.n_steps, step.doing),
+        unit="part",
+        quiet=args.quiet,
+        label="Publishing",
+    ):
+        sha256 = step.sha256
     if args.encoder:
         sha256 = _add_encoder(args, folder / args.name, state.seconds, sha256)
     _check_free(args)  # training takes hours
@@ -286,18 +314,6 @@ def _add_encoder(args: argparse.Namespace, stem: Path, seconds: float, sha256: s
     if last is None:  # not even its first drawings were done in the time
         return sha256
     return store_encoder(path, state, state.told(last, minutes))
-
-
-def _best_state(folder: Path, device: "torch.device") -> "TrainingState":
-    """Open the checkpoint, or an earlier state that was measured to be closer to real crops."""
-    from napari_mganprior.training.session import open_state
-
-    state = open_state(folder / "checkpoint.pt", device)
-    best = folder / "best.pt"
-    measured_since = state.images_seen - (state.best_images or 0) >= _MEASURE_EVERY
-    if state.best_distance is not None and measured_since and best.exists():
-        return open_state(best, device)
-    return state
 
 
 def _card_text(args: argparse.Namespace, sources: "Sources", state: "TrainingState") -> "CardText":

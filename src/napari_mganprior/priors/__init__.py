@@ -2,6 +2,7 @@
 
 from napari_mganprior.priors.catalogue import (
     PriorEntry,
+    check_free_name,
     check_prior_name,
     copy_prior,
     find_prior,
@@ -24,6 +25,7 @@ __all__ = [
     "WEIGHTS",
     "InstallStep",
     "PriorEntry",
+    "check_free_name",
     "check_prior_name",
     "copy_prior",
     "fetch_steps",

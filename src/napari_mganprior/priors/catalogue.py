@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # it imports torch, and names must be cheap to list
 
 __all__ = [
     "PriorEntry",
+    "check_free_name",
     "check_prior_name",
     "copy_prior",
     "find_prior",
@@ -187,6 +188,31 @@ def check_prior_name(name: str) -> None:
         raise SettingsError(
             f"Got the name {name!r}; wanted one that can be a file's name. Use letters, "
             "digits and dashes."
+        )
+
+
+def check_free_name(name: str, folder: Path, what_to_do: str) -> None:
+    """Refuse a name that a prior in a folder has.
+
+    Parameters
+    ----------
+    name : str
+        Of a prior that is to be put there.
+    folder : Path
+        Usually `user_folder`.
+    what_to_do : str
+        Sentences for the end of the message.
+
+    Raises
+    ------
+    StorageError
+        If it is taken.
+    """
+    path = folder / f"{name}{_SUFFIX}"
+    if path.exists():
+        raise StorageError(
+            f"Got the name {name!r}, which one of your priors has already ({path}); wanted a new "
+            f"name. {what_to_do}"
         )
 
 

@@ -3,7 +3,8 @@
 pooch compares the hash and puts the file in its place; how the bytes come is ours, since pooch
 can neither go on with half a download nor end one early. What has come lies beside the target
 in a ``.partial`` file and is gone on with by an HTTP Range request, RFC 9110, section 14: only
-where the server says that it still has the same file, or where the hash will tell.
+where the server says that it still has the same file, or where the hash will tell. Of several
+downloads of an address into one folder the others wait while one works.
 """
 
 import contextlib
@@ -13,15 +14,23 @@ import re
 import shutil
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from napari_mganprior.errors import DownloadError, SettingsError, StorageError
-from napari_mganprior.priors.addresses import check_address, check_redirect, shown_address
+from napari_mganprior.priors.addresses import check_redirect, shown_address
 from napari_mganprior.priors.partial import Partial, sweep
-from napari_mganprior.settings import is_offline
+from napari_mganprior.priors.turns import (
+    DownloadStep,
+    address_lock,
+    check_allowed,
+    turn_steps,
+    unwritable,
+)
+
+if TYPE_CHECKING:
+    from napari_mganprior.files.locking import FileLock
 
 __all__ = [
     "DownloadStep",
@@ -47,26 +56,6 @@ _WORDS = {
     410: "has it no more",
     429: "asks to wait",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadStep:
-    """How far a download is.
-
-    Attributes
-    ----------
-    done, total : int
-        Bytes that are there, of how many; a total of 0 is not known.
-    doing : str
-        What happens, in words.
-    sha256 : str
-        Of the file, in hexadecimal, in the last step; empty before.
-    """
-
-    done: int = 0
-    total: int = 0
-    doing: str
-    sha256: str = ""
 
 
 def checked_sha256(text: str | None) -> str | None:
@@ -95,13 +84,19 @@ def file_sha256(path: Path) -> str:
 
 
 def download_steps(
-    url: str, target: Path, *, sha256: str | None = None, most_bytes: int
+    url: str,
+    target: Path,
+    *,
+    sha256: str | None = None,
+    most_bytes: int,
+    lock: "FileLock | None" = None,
 ) -> Generator[DownloadStep]:
     """Download a file.
 
-    A lost connection is tried anew. What has come stays when the download is cancelled or fails
-    for want of a connection, and the next call goes on from there. Proxies are those of the
-    environment (``HTTPS_PROXY``, ``NO_PROXY``).
+    Another download of the same address into the same folder is waited for. A lost connection is
+    tried anew. What has come stays when the download is cancelled or fails for want of a
+    connection, and the next call goes on from there. Proxies are those of the environment
+    (``HTTPS_PROXY``, ``NO_PROXY``).
 
     Parameters
     ----------
@@ -113,6 +108,9 @@ def download_steps(
         What the file must have, 64 hexadecimal digits; anything if left out.
     most_bytes : int
         A longer file is refused.
+    lock : FileLock, optional
+        `address_lock` of the target's folder, which the caller holds as long as it needs the
+        file; held here until the file is there if left out.
 
     Yields
     ------
@@ -128,19 +126,29 @@ def download_steps(
         If the file cannot be written, or the disk has no room for it.
     """
     sha256 = checked_sha256(sha256)
-    check_address(url)
-    if is_offline():
-        raise DownloadError(
-            f"Got {shown_address(url)} to download, but downloads are switched off; wanted to be "
-            "online. Switch off 'Offline' in Preferences and unset NAPARI_MGANPRIOR_OFFLINE, or "
-            "bring the file here by other means and name its path."
-        )
+    if lock is not None:
+        check_allowed(url)
+        yield from _fetched(url, target, sha256, most_bytes)
+        return
+    with address_lock(target.parent, url) as own:
+        waited = yield from turn_steps(own, url)
+        if waited and sha256 and target.is_file() and file_sha256(target) == sha256:
+            size = target.stat().st_size
+            yield DownloadStep(done=size, total=size, doing="it is there now", sha256=sha256)
+            return
+        yield from _fetched(url, target, sha256, most_bytes)
+
+
+def _fetched(
+    url: str, target: Path, sha256: str | None, most_bytes: int
+) -> Generator[DownloadStep]:
+    """Download, where nobody else does."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target.parent)
         part = Partial(target.parent, url, pinned=sha256 is not None)
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise unwritable(target, error) from error
     began = part.size
     while True:
         yield from _all_bytes(url, part, most_bytes)
@@ -293,7 +301,7 @@ def _received(url: str, response: Any, part: Partial, most_bytes: int) -> Iterat
     done, shown = part.size, 0.0
     try:
         with part.path.open("r+b" if done else "wb") as file:
-            file.seek(done)  # not appended: two programs at once write the same bytes
+            file.seek(done)
             for chunk in response.iter_content(_CHUNK):
                 done += len(chunk)
                 if done > most_bytes:
@@ -334,7 +342,7 @@ def _settled(url: str, part: Partial, target: Path, sha256: str | None) -> str:
             )
         return sha256 or file_sha256(target)
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise unwritable(target, error) from error
     except ValueError as error:  # pooch has removed the file
         part.discard()
         found = _HASH.findall(str(error))
@@ -397,11 +405,4 @@ def _lost(url: str, part: Partial, why: Exception) -> DownloadError:
     return DownloadError(
         f"Lost the connection to {host} ({why}); wanted the whole file. The {size} bytes that came "
         "are kept, and the next try goes on from there. Check the network, and try again."
-    )
-
-
-def _unwritable(target: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"Could not write {target} ({error.strerror or error}); wanted room and permission to "
-        "write there. Free some space, or choose another cache folder."
     )

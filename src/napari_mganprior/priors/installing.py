@@ -27,12 +27,13 @@ from napari_mganprior.priors.catalogue import (
     user_folder,
 )
 from napari_mganprior.priors.download import (
-    DownloadStep,
     checked_sha256,
     download_steps,
     file_sha256,
 )
 from napari_mganprior.priors.header import read_header
+from napari_mganprior.priors.partial import address_key
+from napari_mganprior.priors.turns import DownloadStep, address_lock, turn_steps
 from napari_mganprior.priors.words import size_in_words
 from napari_mganprior.settings import cache_folder
 
@@ -200,21 +201,25 @@ def _from_address(
     chosen = name or last.removesuffix(_SUFFIX) or "prior"
     check_prior_name(chosen)
     _check_free(chosen, sha256, overwrite=overwrite)
-    key = hashlib.sha256(url.encode()).hexdigest()[:16]
-    staged = cache_folder() / "downloads" / f"{key}{_SUFFIX}"
-    try:
-        for step in download_steps(url, staged, sha256=sha256, most_bytes=_LARGEST):
-            yield InstallStep(
-                index=step.done // 1000,
-                n_steps=-(-step.total // 1000),
-                doing=_so_far(step),
-                downloading=True,
-            )
-        origin = {"source": shown_address(url), "pinned": sha256 is not None}
-        yield from _install_file(_Order(staged, chosen, sha256, origin, overwrite))
-    finally:
-        with contextlib.suppress(OSError):
-            staged.unlink(missing_ok=True)
+    staged = cache_folder() / "downloads" / f"{address_key(url)}{_SUFFIX}"
+    # until it is installed: another installation of this address has the same file
+    with address_lock(staged.parent, url) as lock:
+        for step in turn_steps(lock, url):
+            yield InstallStep(doing=step.doing)
+        _check_free(chosen, sha256, overwrite=overwrite)  # what was waited for may have its name
+        try:
+            for step in download_steps(url, staged, sha256=sha256, most_bytes=_LARGEST, lock=lock):
+                yield InstallStep(
+                    index=step.done // 1000,
+                    n_steps=-(-step.total // 1000),
+                    doing=_so_far(step),
+                    downloading=True,
+                )
+            origin = {"source": shown_address(url), "pinned": sha256 is not None}
+            yield from _install_file(_Order(staged, chosen, sha256, origin, overwrite))
+        finally:
+            with contextlib.suppress(OSError):
+                staged.unlink(missing_ok=True)
 
 
 def _so_far(step: DownloadStep) -> str:

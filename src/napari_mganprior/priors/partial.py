@@ -6,9 +6,14 @@ import json
 import time
 from pathlib import Path
 
-__all__ = ["Partial", "sweep"]
+__all__ = ["Partial", "address_key", "sweep"]
 
 _STALE = 14 * 24 * 3600.0  # seconds after which what has come is thrown away
+
+
+def address_key(url: str) -> str:
+    """Return the stem of all files that belong to the download of an address."""
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 class Partial:
@@ -34,9 +39,8 @@ class Partial:
     """
 
     def __init__(self, folder: Path, url: str, *, pinned: bool) -> None:
-        key = hashlib.sha256(url.encode()).hexdigest()[:16]
-        self.path = folder / f"{key}.partial"
-        self._notes = folder / f"{key}.partial.json"
+        self.path = folder / f"{address_key(url)}.partial"
+        self._notes = folder / f"{address_key(url)}.partial.json"
         self._pinned = pinned
         self.validator, self.total = "", 0
         with contextlib.suppress(OSError, ValueError, RecursionError):

@@ -37,6 +37,7 @@ __all__ = [
     "RunResult",
     "Task",
     "checked_threads",
+    "torch_threads",
 ]
 
 _log = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ class Job:
     def _run(self) -> None:
         outcome = Outcome()
         try:
-            with _torch_threads(self._threads):
+            with torch_threads(self._threads):
                 outcome = self._work()
         except BaseException as error:  # noqa: BLE001  nothing may leave the thread unseen
             if not self._cancelled.is_set():
@@ -235,7 +236,7 @@ def checked_threads(threads: int) -> int:
 
 
 @contextmanager
-def _torch_threads(number: int) -> Iterator[None]:
+def torch_threads(number: int) -> Iterator[None]:
     """Compute with so many threads, and afterwards with as many as before."""
     if number == 0:
         yield

@@ -15,6 +15,7 @@ from typing import Any
 from napari_mganprior.errors import MGANPriorError
 from napari_mganprior.runs.collector import CollectorHold, collect_if_due
 from napari_mganprior.runs.failures import explain, forget_frames
+from napari_mganprior.runs.job import checked_threads, torch_threads
 
 __all__ = ["Answer", "Latest"]
 
@@ -54,6 +55,7 @@ class _Work:
     make: Make
     steps: Iterator[Any] | None = None
     answered: bool = False
+    lasting: bool = False
 
 
 class Latest:
@@ -66,10 +68,16 @@ class Latest:
     ----------
     name : str
         Of the thread.
+
+    Attributes
+    ----------
+    threads : int
+        How many threads torch computes with from now on; 0 leaves torch its own choice.
     """
 
     def __init__(self, name: str = "napari-mganprior edit") -> None:
         self._name = name
+        self.threads = 0
         self._changed = threading.Condition()
         self._asked: _Work | None = None
         self._now: _Work | None = None
@@ -101,14 +109,28 @@ class Latest:
         """
         return self._add(make, later=False)
 
-    def ask_later(self, make: Make) -> int:
-        """Do this when there is nothing else to do; what was asked so is done in order."""
-        return self._add(make, later=True)
+    def ask_later(self, make: Make, *, lasting: bool = False) -> int:
+        """Do this when there is nothing else to do; what was asked so is done in order.
 
-    def forget_later(self) -> None:
-        """Drop what waits to be done when there is time."""
+        Parameters
+        ----------
+        make : callable
+            As for `ask`.
+        lasting : bool
+            Whether `forget_later` leaves it.
+
+        Returns
+        -------
+        int
+            The ticket that the answers carry.
+        """
+        return self._add(make, later=True, lasting=lasting)
+
+    def forget_later(self, *, lasting: bool = False) -> None:
+        """Drop what waits to be done when there is time, what is to last only if so asked."""
         with self._changed:
-            self._later.clear()
+            kept = [] if lasting else [work for work in self._later if work.lasting]
+            self._later = deque(kept)
 
     def take(self) -> list[Answer]:
         """Take the answers since the last call, in order; call it some fifty times a second."""
@@ -154,7 +176,8 @@ class Latest:
     def _has_work(self) -> bool:
         return self._asked is not None or self._now is not None or bool(self._later)
 
-    def _add(self, make: Make, *, later: bool) -> int:
+    def _add(self, make: Make, *, later: bool, lasting: bool = False) -> int:
+        checked_threads(self.threads)
         if self._closed:
             raise MGANPriorError("Got work for a closed form; wanted an open one. Open it again.")
         if self._hold is None:
@@ -164,7 +187,7 @@ class Latest:
             atexit.register(self._leave)
         with self._changed:
             self._tickets += 1
-            work = _Work(self._tickets, make)
+            work = _Work(self._tickets, make, lasting=lasting)
             if later:
                 self._later.append(work)
             else:
@@ -196,9 +219,10 @@ class Latest:
     def _step(self, work: _Work) -> None:
         answer: Answer | None = None
         try:
-            if work.steps is None:
-                work.steps = work.make()
-            value = next(work.steps)
+            with torch_threads(self.threads):
+                if work.steps is None:
+                    work.steps = work.make()
+                value = next(work.steps)
             if value is not None:
                 answer = Answer(work.ticket, value)
         except StopIteration:

@@ -71,7 +71,11 @@ class Row:
 
 
 class LiveEdit:
-    """An open picture and all that is done to it; used in one thread."""
+    """An open picture and all that is done to it; used in one thread.
+
+    Only `keep` and `way` may be called in another, while nothing is being opened; what they
+    return is of the picture that is open then, whichever it is when they are iterated over.
+    """
 
     def __init__(self) -> None:
         self._editor: Editor | None = None
@@ -179,22 +183,14 @@ class LiveEdit:
     def keep(self, moves: Mapping[Direction, float], *, keep_detail: bool) -> Iterator[Any]:
         """Make a result of what the sliders say, with its recipe.
 
-        Yields
-        ------
-        Restoration
-            Once.
+        Returns
+        -------
+        iterator
+            Of None, and a Restoration at the end.
         """
-        from napari_mganprior.restore import Editing
-
         editor, _ = self._open()
         assert self._found is not None
-        run = Editing(
-            editor.image, editor.prior, list(moves.items()), codes=self._found,
-            keep_detail=keep_detail, device=str(editor.device), precision=editor.precision,
-        )  # fmt: skip
-        for _ in run:
-            yield None
-        yield run.result()
+        return _kept(editor, self._found, dict(moves), keep_detail=keep_detail)
 
     def boundary(self, path: Path) -> Iterator[Any]:
         """Read a boundary file.
@@ -231,23 +227,13 @@ class LiveEdit:
     ) -> Iterator[Any]:
         """Draw the way from the open picture to another inverted one.
 
-        Yields
-        ------
-        None or array
-            None after each picture; (n, H, W) or (n, H, W, 3) at the end.
+        Returns
+        -------
+        iterator
+            Of None after each picture, and an array (n, H, W) or (n, H, W, 3) at the end.
         """
-        from napari_mganprior.restore import Editor, way_between
-
         editor, _ = self._open()
-        other = Editor(
-            image, found.codes, editor.prior, zoom=editor.zoom, device=str(editor.device),
-            precision=editor.precision,
-        )  # fmt: skip
-        pictures = []
-        for picture in way_between(editor, other, n, keep_detail=keep_detail):
-            pictures.append(picture)
-            yield None
-        yield np.stack(pictures)
+        return _way(editor, found, image, n, keep_detail=keep_detail)
 
     def _draw_exactly(self, moves: Mapping[Direction, float], *, keep_detail: bool) -> None:
         editor, drafts = self._open()
@@ -261,3 +247,37 @@ class LiveEdit:
         assert self._editor is not None
         assert self._drafts is not None
         return self._editor, self._drafts
+
+
+def _kept(
+    editor: "Editor",
+    found: "Restoration",
+    moves: Mapping[Direction, float],
+    *,
+    keep_detail: bool,
+) -> Iterator[Any]:
+    from napari_mganprior.restore import Editing
+
+    run = Editing(
+        editor.image, editor.prior, list(moves.items()), codes=found,
+        keep_detail=keep_detail, device=str(editor.device), precision=editor.precision,
+    )  # fmt: skip
+    for _ in run:
+        yield None
+    yield run.result()
+
+
+def _way(
+    editor: "Editor", found: "Restoration", image: NDArray[Any], n: int, *, keep_detail: bool
+) -> Iterator[Any]:
+    from napari_mganprior.restore import Editor, way_between
+
+    other = Editor(
+        image, found.codes, editor.prior, zoom=editor.zoom, device=str(editor.device),
+        precision=editor.precision,
+    )  # fmt: skip
+    pictures = []
+    for picture in way_between(editor, other, n, keep_detail=keep_detail):
+        pictures.append(picture)
+        yield None
+    yield np.stack(pictures)

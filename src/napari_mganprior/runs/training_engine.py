@@ -2,20 +2,21 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mganprior.arrays import choose_device, seeded
-from napari_mganprior.errors import StorageError, TrainingError
 from napari_mganprior.files import write_atomically
 from napari_mganprior.generators.checkpoint import load_prior
-from napari_mganprior.priors import copy_prior
+from napari_mganprior.priors import check_free_name, copy_prior
 from napari_mganprior.priors.grid import GRID_SEED, contact_sheet, draw_samples, encode_sheet
 from napari_mganprior.runs.training_folder import CHECKPOINT, COPIED, TrainingOrder
 from napari_mganprior.runs.training_layers import open_copies
-from napari_mganprior.training.card import CardText, publish_prior
+from napari_mganprior.training.card import CardText, PublishStep, publish_steps
+from napari_mganprior.training.choosing import best_state
 from napari_mganprior.training.config import TrainingConfig
 from napari_mganprior.training.encoder import (
     EncoderConfig,
@@ -37,8 +38,13 @@ __all__ = ["Session", "open_session"]
 
 _SIDE = 4  # samples along a side of the sheet
 _FEW = 3
+_MEANWHILE = (
+    "It was installed meanwhile, and the run is kept: remove that prior in the form Priors, then "
+    "press Keep in the form Train a prior."
+)
 _MEASURED_AT_64 = 5_000  # crops between two distances
 _ENCODER_SHARE, _ENCODER_MINUTES = 0.1, (0.1, 10.0)  # of the run's time; least and most
+_ENCODER_STEPS = 20  # of the bar
 _N_MEASURED, _N_SEARCHED = 500, 5_000  # seconds, not minutes, at the end of a run
 
 
@@ -113,18 +119,30 @@ class Session:
         samples = draw_samples(self._state.average, _SIDE**2, rng=seeded(GRID_SEED))
         return contact_sheet(samples, _SIDE)
 
-    def publish(self, target: Path) -> Iterator[str]:
-        """Put the prior among the user's own; says what it does before each stage.
+    def publish(self, target: Path) -> Iterator[PublishStep]:
+        """Put the prior among the user's own, part by part.
 
         StorageError if a prior has got its name since the run began; the run stays as it is.
         """
         order = self._order
-        _check_free(target, order.name)
-        yield "Measuring the prior and drawing samples"
+        check_free_name(order.name, target, _MEANWHILE)
         made = self._folder / "published"
-        state = self._best()
+        state = best_state(self._folder, self._held_out, self._train, self._device)
+        more = _ENCODER_STEPS if order.encoder else 0
+        for step in self._made(state, made):
+            yield replace(step, n_steps=step.n_steps + more, sha256="")
+        if order.encoder:
+            path, n_steps = made / f"{order.name}.safetensors", step.n_steps + more
+            for share, doing in self._add_encoder(path, state.seconds):
+                done = step.n_steps + int(share * more)
+                yield PublishStep(index=done, n_steps=n_steps, doing=doing)
+        check_free_name(order.name, target, _MEANWHILE)  # the stages above take minutes
+        copy_prior(made, order.name, target)
+
+    def _made(self, state: TrainingState, made: Path) -> Iterator[PublishStep]:
+        """Write a prior into a folder of the run."""
         if self._held_out is not None:
-            publish_prior(
+            yield from publish_steps(
                 state,
                 made,
                 self._text(),
@@ -133,17 +151,18 @@ class Session:
                 n_crops=_N_MEASURED,
                 n_searched=_N_SEARCHED,
             )
-        else:
-            self._publish_unmeasured(state, made)
-        if order.encoder:
-            yield from self._add_encoder(made / f"{order.name}.safetensors", state.seconds)
-        _check_free(target, order.name)  # the stages above take minutes
-        copy_prior(made, order.name, target)
+            return
+        yield PublishStep(index=0, n_steps=1, doing="Drawing samples")
+        self._publish_unmeasured(state, made)
+        yield PublishStep(index=1, n_steps=1, doing="Written")
 
-    def _add_encoder(self, path: Path, seconds: float) -> Iterator[str]:
-        """Train an encoder on the prior's own drawings, for a tenth of the time of the run."""
+    def _add_encoder(self, path: Path, seconds: float) -> Iterator[tuple[float, str]]:
+        """Train an encoder on the prior's own drawings, for a tenth of the time of the run.
+
+        Yields which share of it is done, and what is done.
+        """
         minutes = min(max(_ENCODER_SHARE * seconds / 60, _ENCODER_MINUTES[0]), _ENCODER_MINUTES[1])
-        yield "Training the encoder"
+        yield 0.0, "Training the encoder"
         generator = load_prior(path).generator
         state = EncoderState(generator, EncoderConfig(seed=self._order.seed))
         began, told, last = time.monotonic(), 0.0, None
@@ -151,22 +170,12 @@ class Session:
             last = step
             if time.monotonic() - told >= 1.0:
                 told = time.monotonic()
-                left = max(0.0, 60 * minutes - (told - began))
-                yield f"Training the encoder, {left:.0f} s left"
+                share = min(1.0, (told - began) / (60 * minutes))
+                left = 60 * minutes * (1 - share)
+                yield share, f"Training the encoder, {left:.0f} s left"
         if last is None:  # not even its first drawings were done in the time
             return
         store_encoder(path, state, state.told(last, minutes))
-
-    def _best(self) -> TrainingState:
-        """Return the state with the smallest distance; the last one where none was measured."""
-        path = self._folder / "best.pt"
-        state = open_state(path, self._device) if path.exists() else self._state
-        if state is None:
-            raise TrainingError(
-                "Got the end of the run before its first step; wanted something to keep. Let it "
-                "train for a while."
-            )
-        return state
 
     def _config(self) -> TrainingConfig:
         order, changes = self._order, dict(self._order.settings)
@@ -226,15 +235,6 @@ class Session:
             "or measure there. It knows only what its training images showed.",
             repeat="In napari's form Train a prior: "
             f"{order.shown}, {order.resolution} px, {self.n_images:,} crops, seed {order.seed}.",
-        )
-
-
-def _check_free(target: Path, name: str) -> None:
-    if (target / f"{name}.safetensors").exists():
-        raise StorageError(
-            f"Got the end of the run {name!r}, and a prior of this name was installed meanwhile; "
-            "wanted its name to be free. The run is kept. Remove that prior in the form Priors, "
-            "then resume the run."
         )
 
 

@@ -11,17 +11,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from napari_mganprior.errors import SettingsError, StorageError, TrainingError
 from napari_mganprior.files import write_atomically
+from napari_mganprior.files.locking import FileLock, is_locked
 from napari_mganprior.priors import check_prior_name, prior_names, user_folder
 from napari_mganprior.runs.training_news import TrainingPoint
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 __all__ = [
     "CHECKPOINT",
@@ -38,6 +34,7 @@ __all__ = [
     "remove_run",
     "run_folder",
     "training_folder",
+    "was_stopped",
     "write_history",
     "write_order",
     "write_progress",
@@ -148,12 +145,20 @@ class SavedRun:
         Crops up to the last checkpoint.
     n_images : int
         Crops at its end; 0 while that is not known.
+    stopped : bool
+        Whether it was told to stop: only its prior is still to be made.
     """
 
     order: TrainingOrder
     folder: Path
     images_seen: int
     n_images: int
+    stopped: bool = False
+
+    @property
+    def trained(self) -> bool:
+        """Whether training is over, so that only the prior is still to be made."""
+        return self.stopped or 0 < self.n_images <= self.images_seen
 
 
 def training_folder() -> Path:
@@ -216,9 +221,15 @@ def read_order(folder: Path) -> TrainingOrder:
         ) from error
 
 
-def write_progress(folder: Path, images_seen: int, n_images: int) -> None:
-    """Store how far the checkpoint is; StorageError if that fails."""
-    _write(folder / _PROGRESS, {"images_seen": images_seen, "n_images": n_images})
+def write_progress(folder: Path, images_seen: int, n_images: int, *, stopped: bool = False) -> None:
+    """Store how far the checkpoint is, and whether that is the end; StorageError if that fails."""
+    values = {"images_seen": images_seen, "n_images": n_images, "stopped": stopped}
+    _write(folder / _PROGRESS, values)
+
+
+def was_stopped(folder: Path) -> bool:
+    """Whether a run was told to stop, and is to train no more."""
+    return bool(_read_progress(folder)["stopped"])
 
 
 def write_history(folder: Path, points: list[TrainingPoint]) -> None:
@@ -278,11 +289,7 @@ def remove_run(folder: Path) -> None:
 
 def is_held(folder: Path) -> bool:
     """Whether a process works in a folder."""
-    try:
-        with (folder / _LOCK).open("r+b") as file:  # only one that is there: asking makes none
-            return not _lock(file)
-    except OSError:  # nobody has held it; or nothing can be written, as going on will say
-        return False
+    return is_locked(folder / _LOCK)
 
 
 def is_run(folder: Path) -> bool:
@@ -301,19 +308,18 @@ def hold_folder(folder: Path) -> Iterator[None]:
     StorageError
         If there can be no file in it.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / _LOCK).open("ab")
-    except OSError as error:
-        raise StorageError(
-            f"Could not write into {folder} ({error.strerror or error}); wanted permission to. "
-            "Choose another cache folder in Preferences."
-        ) from error
-    with file:
+    with FileLock(folder / _LOCK) as lock:
         last = time.monotonic() + _PATIENCE
-        while not (free := _lock(file)) and time.monotonic() < last:
-            time.sleep(_BETWEEN)  # `is_held` holds it for an instant, too
-        if not free:
+        try:
+            while not (mine := lock.take()) and time.monotonic() < last:
+                time.sleep(_BETWEEN)  # `is_held` holds it for an instant, too
+        except OSError as error:
+            raise StorageError(
+                f"Could not write into {folder} ({error.strerror or error}); wanted permission "
+                "to. Choose another folder: with -o in the shell; for the form, another cache "
+                "folder in Preferences."
+            ) from error
+        if not mine:
             raise TrainingError(
                 f"Got the run in {folder}, which another process works at; wanted one that is "
                 "free. Wait until it has ended, or choose another name."
@@ -321,24 +327,13 @@ def hold_folder(folder: Path) -> Iterator[None]:
         yield
 
 
-def _lock(file: IO[bytes]) -> bool:
-    try:
-        if sys.platform == "win32":
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _read_progress(folder: Path) -> dict[str, int]:
+def _read_progress(folder: Path) -> dict[str, Any]:
     try:
         raw = json.loads((folder / _PROGRESS).read_bytes())
-        return {key: int(raw[key]) for key in ("images_seen", "n_images")}
+        numbers = {key: int(raw[key]) for key in ("images_seen", "n_images")}
+        return {**numbers, "stopped": raw.get("stopped") is True}
     except (OSError, ValueError, KeyError, TypeError):
-        return {"images_seen": 0, "n_images": 0}
+        return {"images_seen": 0, "n_images": 0, "stopped": False}
 
 
 def _write(path: Path, values: Any) -> None:

@@ -33,6 +33,7 @@ from napari_mganprior.runs.training_folder import (
     COPIED,
     TrainingOrder,
     check_training_name,
+    hold_folder,
     is_held,
     is_run,
     remove_run,
@@ -87,6 +88,7 @@ class TrainingJob:
         self.name, self.folder = name, run_folder(name)
         self._order, self._layers = order, tuple(layers)
         self._threads = checked_threads(threads)
+        self._ours = order is None  # whether the folder may be deleted
         self._lock = threading.Lock()
         self._news: TrainingNews | None = None
         self._last = TrainingNews()
@@ -233,16 +235,20 @@ class TrainingJob:
     def _prepare(self, order: TrainingOrder) -> bool:
         """Copy the layers and write down what is asked for; False if the end came first."""
         self._put(TrainingNews(doing="Copying the layers" if self._layers else "Starting"))
-        if self._layers:
-            copying = copy_layers(self.folder / COPIED, self._layers)
-            with closing(copying):
-                for done, of in copying:
-                    self._put(TrainingNews(doing=f"Copying the layers ({done} of {of} planes)"))
-                    if self._ending:
-                        return False
-            self._layers = ()
-        write_order(self.folder, order)
-        return True
+        with hold_folder(self.folder):  # another window may copy into the same one
+            check_training_name(order.name)  # a run may have got the name since `begin`
+            self._ours = True
+            if self._layers:
+                copying = copy_layers(self.folder / COPIED, self._layers)
+                with closing(copying):
+                    for done, of in copying:
+                        doing = f"Copying the layers ({done} of {of} planes)"
+                        self._put(TrainingNews(doing=doing))
+                        if self._ending:
+                            return False
+                self._layers = ()
+            write_order(self.folder, order)
+        return True  # its process holds the folder from here on
 
     def _talk(self, connection: Connection) -> TrainingEnd | None:
         """Send the order and pass the news on until the end; None without one."""
@@ -271,6 +277,8 @@ class TrainingJob:
 
     def _tidy(self, end: TrainingEnd) -> TrainingEnd:
         """Delete what nobody can go on with; say whether there is something to go on with."""
+        if not self._ours:
+            return replace(end, kept=False)
         over = bool(end.prior) or self._discarded.is_set() or not is_run(self.folder)
         if not over and (end.kept or (self.folder / CHECKPOINT).exists()):
             return replace(end, kept=True)
@@ -290,10 +298,11 @@ def _how_it_died(code: int | None, said: str) -> MGANPriorError:
     if isinstance(told, OutOfMemoryError):
         return OutOfMemoryError(
             "The system ended the process of the training run, most often because memory ran out; "
-            "wanted a prior. Close other programs and press Resume, or train with a smaller size."
+            "wanted a prior. Close other programs and press Resume (Keep, if it was training no "
+            "more), or train with a smaller size."
         )
     text = str(told).partition("; wanted")[0].replace("The run's process", "The training process")
     return ComputeError(
-        f"{text}; wanted a prior. napari is not harmed. Press Resume; if it ends again, report "
-        "this message."
+        f"{text}; wanted a prior. napari is not harmed. Press Resume (Keep, if it was training no "
+        "more); if it ends again, report this message."
     )

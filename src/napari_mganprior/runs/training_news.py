@@ -66,6 +66,8 @@ class TrainingNews:
         Whether it waits to be resumed.
     images_seen, n_images : int
         Crops so far and at the end; 0 of 0 while that is not known.
+    step, n_steps : int
+        Parts of publishing that are done, of how many; 0 of 0 before.
     rate : float or None
         Crops a second, lately.
     remaining : float or None
@@ -85,6 +87,8 @@ class TrainingNews:
     paused: bool = False
     images_seen: int = 0
     n_images: int = 0
+    step: int = 0
+    n_steps: int = 0
     rate: float | None = None
     remaining: float | None = None
     points: tuple[TrainingPoint, ...] = ()

@@ -19,6 +19,7 @@ from napari_mganprior.runs.training_folder import (
     hold_folder,
     read_history,
     read_order,
+    was_stopped,
     write_history,
     write_progress,
 )
@@ -102,14 +103,18 @@ def train_prior(folder: Path, pressed: Pressed) -> Generator[TrainingNews]:
         assert session is not None
         telling = _Telling(folder, session)
         yield telling.begin()
-        yield from _train(session, telling, pressed)
+        if not was_stopped(folder):
+            yield from _train(session, telling, pressed)
+            if pressed.stop.is_set() or pressed.leave.is_set():
+                session.save()
+                # a stop is for good: whatever ends this process now, it trains no more
+                telling.keep_up(stopped=pressed.stop.is_set())
         if pressed.leave.is_set():
-            session.save()
-            telling.keep_up()
             yield replace(telling.now("Saved"), end=TrainingEnd(kept=True))
             return
-        for doing in session.publish(user_folder()):
-            yield telling.now(doing)
+        yield telling.now("Choosing the best state")
+        for step in session.publish(user_folder()):
+            yield replace(telling.now(step.doing), step=step.index, n_steps=step.n_steps)
             if pressed.leave.is_set():  # the checkpoint is there: another time
                 yield replace(telling.now("Saved"), end=TrainingEnd(kept=True))
                 return
@@ -199,14 +204,14 @@ class _Telling:
             sheet=self._sheet(),
         )
 
-    def keep_up(self) -> None:
+    def keep_up(self, *, stopped: bool = False) -> None:
         """Store what belongs to a checkpoint that has just been written."""
         at = self._session.saved_at
-        if at is None or at == self._kept_at:
+        if at is None or (at == self._kept_at and not stopped):
             return
         self._kept_at, self._saved_time = at, time.perf_counter()
         write_history(self._folder, self._points)
-        write_progress(self._folder, at, self._session.n_images)
+        write_progress(self._folder, at, self._session.n_images, stopped=stopped)
 
     def _add_point(self) -> None:
         if not self._sums:

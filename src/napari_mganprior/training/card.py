@@ -1,35 +1,40 @@
 """Publish a prior: measure it, draw samples, and write it with a model card beside it."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from napari_mganprior.arrays import correlation_length, from_tensor, seeded
+from napari_mganprior.arrays import seeded
 from napari_mganprior.files import write_atomically
-from napari_mganprior.generators.base import SplitGenerator
 from napari_mganprior.priors.grid import GRID_SEED, contact_sheet, draw_samples, encode_sheet
 from napari_mganprior.training.data import CropSource
-from napari_mganprior.training.distance import SlicedDistance, sliced_wasserstein
+from napari_mganprior.training.measured import (
+    BATCH,
+    N_MEASURING,
+    N_SEARCHED,
+    SMALL,
+    Measured,
+    measuring,
+    searching,
+)
 from napari_mganprior.training.session import export_prior
 from napari_mganprior.training.state import TrainingState
 
 __all__ = [
     "CardText",
-    "Measured",
-    "measure",
-    "nearest_crops",
+    "PublishStep",
     "publish_prior",
+    "publish_steps",
 ]
 
-_CROP_SEED, _DISTANCE_SEED, _NEAREST_SEED = 2, 3, 4  # the grid has 1
+_T = TypeVar("_T")
+
+_NEAREST_SEED = 4  # measuring has 2 and 3
 _SIDE = 8  # samples along each side of the grid
-_N_SEARCHED = 20_000  # training crops among which the nearest is looked for
-_MOST_IMAGES = 1_000  # whole images whose correlation length is measured
-_SMALL = 16  # px at which two pictures are compared
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,115 +71,23 @@ class CardText:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
-    """How close a prior's samples come to images it never saw.
+class PublishStep:
+    """How far publishing is.
 
     Attributes
     ----------
-    n_crops : int
-        Images in each set.
-    held_out : SlicedDistance
-        Samples against crops of held-out images.
-    held_out_floor : SlicedDistance
-        Training crops against the same held-out crops: what a perfect copy of the training
-        images would reach.
-    training : SlicedDistance
-        Samples against training crops.
-    training_floor : SlicedDistance
-        Two disjoint draws of training crops.
-    correlation_length : dict
-        ``p10``, ``p50``, ``p90`` of `correlation_length` over the training crops, pixels.
-    image_correlation_length : dict
-        The same over whole training images.
+    index, n_steps : int
+        Parts that are done, of how many.
+    doing : str
+        The part that is next, in words.
+    sha256 : str
+        Of the prior, in hexadecimal, in the last step; empty before.
     """
 
-    n_crops: int
-    held_out: SlicedDistance
-    held_out_floor: SlicedDistance
-    training: SlicedDistance
-    training_floor: SlicedDistance
-    correlation_length: dict[str, float]
-    image_correlation_length: dict[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers as JSON-able values, for the header of the prior."""
-        return {
-            "sliced_wasserstein_x1000": {
-                "n_crops": self.n_crops,
-                "samples_to_held_out": self.held_out.to_dict(),
-                "training_to_held_out": self.held_out_floor.to_dict(),
-                "samples_to_training": self.training.to_dict(),
-                "training_to_training": self.training_floor.to_dict(),
-            },
-            "correlation_length": self.correlation_length,
-            "image_correlation_length": self.image_correlation_length,
-        }
-
-
-def measure(
-    generator: SplitGenerator, train: CropSource, held_out: CropSource, *, n_crops: int = 2_000
-) -> Measured:
-    """Measure samples against real crops, beside what real crops reach themselves.
-
-    Parameters
-    ----------
-    generator : SplitGenerator
-        Usually the averaged one.
-    train, held_out : CropSource
-        Images it was trained on, and images it never saw.
-    n_crops : int
-        Images in each set; about 10 s per comparison for 2,000 of 64 px on a CPU.
-    """
-    rng = seeded(_CROP_SEED)
-    samples = draw_samples(generator, n_crops, rng=rng)
-    unseen, some, others = (s.batch(n_crops, rng) for s in (held_out, train, train))
-
-    def distance(first: Tensor, second: Tensor) -> SlicedDistance:
-        return sliced_wasserstein(first, second, rng=seeded(_DISTANCE_SEED))
-
-    return Measured(
-        n_crops=n_crops,
-        held_out=distance(samples, unseen),
-        held_out_floor=distance(some, unseen),
-        training=distance(samples, some),
-        training_floor=distance(others, some),
-        correlation_length=_percentiles([correlation_length(from_tensor(x)) for x in some]),
-        image_correlation_length=_percentiles(
-            [correlation_length(np.moveaxis(image, 0, -1)) for image in train.images(_MOST_IMAGES)]
-        ),
-    )
-
-
-def nearest_crops(
-    samples: Tensor, source: CropSource, *, rng: torch.Generator, n_searched: int = _N_SEARCHED
-) -> Tensor:
-    """Find the training crop that resembles each sample most, to see whether it is a copy.
-
-    Parameters
-    ----------
-    samples : Tensor
-        Images (B, C, H, W) in [-1, 1].
-    source : CropSource
-        The training images.
-    rng : torch.Generator
-        Source of randomness for the crops.
-    n_searched : int
-        How many random crops are looked at.
-
-    Returns
-    -------
-    Tensor
-        One crop a sample, of the shape of ``samples``.
-    """
-    best = torch.full((len(samples),), float("inf"))
-    nearest = torch.zeros_like(samples)
-    wanted = _shrink(samples)
-    for crops in source.batches(n_searched, 1_000, rng):
-        distance, which = torch.cdist(wanted, _shrink(crops)).min(dim=1)
-        closer = distance < best
-        best = torch.where(closer, distance, best)
-        nearest[closer] = crops[which[closer]]
-    return nearest
+    index: int
+    n_steps: int
+    doing: str
+    sha256: str = ""
 
 
 def publish_prior(
@@ -185,7 +98,7 @@ def publish_prior(
     train: CropSource,
     held_out: CropSource,
     n_crops: int = 2_000,
-    n_searched: int = _N_SEARCHED,
+    n_searched: int = N_SEARCHED,
 ) -> str:
     """Write the prior, its model card, a grid of samples and their nearest training crops.
 
@@ -214,10 +127,75 @@ def publish_prior(
     StorageError
         If a file cannot be written.
     """
-    measured = measure(state.average, train, held_out, n_crops=n_crops)
+    sha256 = ""
+    for step in publish_steps(
+        state, folder, text, train=train, held_out=held_out, n_crops=n_crops, n_searched=n_searched
+    ):
+        sha256 = step.sha256
+    return sha256
+
+
+def publish_steps(
+    state: TrainingState,
+    folder: Path,
+    text: CardText,
+    *,
+    train: CropSource,
+    held_out: CropSource,
+    n_crops: int = 2_000,
+    n_searched: int = N_SEARCHED,
+) -> Generator[PublishStep]:
+    """Do what `publish_prior` does part by part; left early, it has written nothing.
+
+    Parameters
+    ----------
+    state, folder, text, train, held_out, n_crops, n_searched
+        As for `publish_prior`.
+
+    Yields
+    ------
+    PublishStep
+        One before each part, and one at the end.
+
+    Raises
+    ------
+    StorageError
+        If a file cannot be written.
+    """
+    n_steps = N_MEASURING + -(-n_searched // BATCH) + 1
+    done = 0
+
+    def numbered(parts: Generator[str, None, _T]) -> Generator[PublishStep, None, _T]:
+        nonlocal done
+        while True:
+            try:
+                doing = next(parts)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+            yield PublishStep(index=done, n_steps=n_steps, doing=doing)
+            done += 1
+
+    measured = yield from numbered(measuring(state.average, train, held_out, n_crops))
     samples = draw_samples(state.average, _SIDE**2, rng=seeded(GRID_SEED))
     few = samples[:_SIDE]
-    pairs = [few, nearest_crops(few, train, rng=seeded(_NEAREST_SEED), n_searched=n_searched)]
+    nearest = yield from numbered(searching(few, train, seeded(_NEAREST_SEED), n_searched))
+    yield PublishStep(index=done, n_steps=n_steps, doing="Writing the prior")
+    sha256 = _write(state, folder, text, measured, samples, nearest, train.n_images, n_searched)
+    yield PublishStep(index=n_steps, n_steps=n_steps, doing="Written", sha256=sha256)
+
+
+def _write(
+    state: TrainingState,
+    folder: Path,
+    text: CardText,
+    measured: Measured,
+    samples: Tensor,
+    nearest: Tensor,
+    n_images: int,
+    n_searched: int,
+) -> str:
+    """Write prior, pictures and page; returns the prior's sha256."""
     sha256 = export_prior(
         state,
         folder / f"{text.name}.safetensors",
@@ -225,29 +203,17 @@ def publish_prior(
         domain=text.domain,
         licence=text.licence,
         pixel_size=text.pixel_size,
-        training={"data": text.data, "n_images_used": train.n_images, **measured.to_dict()},
+        training={"data": text.data, "n_images_used": n_images, **measured.to_dict()},
     )
     sheets = {
         "grid": contact_sheet(samples, _SIDE),
-        "nearest": contact_sheet(torch.cat(pairs), _SIDE),
+        "nearest": contact_sheet(torch.cat([samples[:_SIDE], nearest]), _SIDE),
     }
     for what, sheet in sheets.items():
         write_atomically(folder / f"{text.name}_{what}.png", encode_sheet(sheet))
     page = _page(state, text, measured, sha256, n_searched)
     write_atomically(folder / f"{text.name}.md", page.encode())
     return sha256
-
-
-def _shrink(images: Tensor) -> Tensor:
-    return torch.nn.functional.adaptive_avg_pool2d(images, _SMALL).flatten(1)
-
-
-def _percentiles(lengths: list[float]) -> dict[str, float]:
-    values = np.asarray(lengths)
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return {}
-    return {f"p{p}": round(float(np.percentile(values, p)), 2) for p in (10, 50, 90)}
 
 
 def _page(
@@ -312,7 +278,7 @@ percentile: {_list(measured.correlation_length.values())} px over training crops
 ![Samples above, the nearest training crops below]({text.name}_nearest.png)
 
 Above, the first {_SIDE} samples of the grid; below each, the nearest of {n_searched:,} random
-training crops. Nearest means the smallest squared difference at {_SMALL}x{_SMALL} px.
+training crops. Nearest means the smallest squared difference at {SMALL}x{SMALL} px.
 
 ## How to repeat it
 

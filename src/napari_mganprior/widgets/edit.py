@@ -119,9 +119,10 @@ class EditWidget(EditFields):
 
     def keep(self) -> None:
         """Make a layer of its own of what the sliders say."""
-        if self._ready and not self._is_opening and self.rows.moves():
-            work = partial(self._live.keep, self.rows.moves(), keep_detail=self._keeps_detail())
-            self._ask(work, "keep", later=True)  # a slider moved at once must not replace it
+        if self._ready and self.rows.moves():
+            steps = self._live.keep(self.rows.moves(), keep_detail=self._keeps_detail())
+            # neither a slider moved at once nor another picture may take it away
+            self._ask(lambda: steps, "keep", later=True, lasting=True)
 
     def load_boundary(self, path: Path | None = None) -> None:
         """Add a slider for a boundary file; asks for one if none is given."""
@@ -178,7 +179,7 @@ class EditWidget(EditFields):
             if self._docked and self.parent() is None:
                 self.controller.clear_queue()
                 self.controller.cancel()
-                self.latest.forget_later()
+                self.latest.forget_later(lasting=True)
             self._docked = self.parent() is not None
         return bool(super().event(event))
 
@@ -205,11 +206,13 @@ class EditWidget(EditFields):
             self.prior.value if purpose == "open" or self._open_prior is None else self._open_prior
         )
         zoom = float(self.zoom.value) if purpose == "open" else self._open_zoom
-        obey(current_preferences(), self.controller)
+        preferences = current_preferences()
+        obey(preferences, self.controller)
+        self.latest.threads = preferences.threads
         config = example_config(_space(prior)) if purpose == "example" else None
         request = RunRequest(
             image=pixels, mask=None, prior=prior, task="invert", quality=self.quality.value,
-            config=config, zoom=zoom, **engine_options(current_preferences(), "auto"),
+            config=config, zoom=zoom, **engine_options(preferences, "auto"),
         )  # fmt: skip
         self._runs[id(request)] = (purpose, (what, request))
         self.controller.enqueue(request)
@@ -217,8 +220,9 @@ class EditWidget(EditFields):
         self._timer.start()
         self._enable()
 
-    def _ask(self, make: Any, purpose: str, *, later: bool = False) -> None:
-        ticket = (self.latest.ask_later if later else self.latest.ask)(make)
+    def _ask(self, make: Any, purpose: str, *, later: bool = False, lasting: bool = False) -> None:
+        latest = self.latest
+        ticket = latest.ask_later(make, lasting=lasting) if later else latest.ask(make)
         self._tickets[ticket] = (purpose, self._taken)
         self._timer.start()
 
@@ -332,17 +336,11 @@ class EditWidget(EditFields):
                 self._ask(partial(self._live.learn, like, unlike, name), "direction", later=True)
         elif purpose == "way":
             taken = what[0]
-            work = partial(
-                self._live.way, found, taken.pixels, int(self.pictures.value),
-                keep_detail=self._keeps_detail(),
-            )  # fmt: skip
-            self._ask(work, f"way to {taken.name}", later=True)
+            steps = self._live.way(
+                found, taken.pixels, int(self.pictures.value), keep_detail=self._keeps_detail()
+            )
+            self._ask(lambda: steps, f"way to {taken.name}", later=True, lasting=True)
         self._enable()
-
-    @property
-    def _is_opening(self) -> bool:
-        """Another picture is being inverted: what is kept now could be lost to it."""
-        return any(purpose == "open" for purpose, _ in self._runs.values())
 
     @property
     def _running_id(self) -> int:
@@ -399,9 +397,7 @@ class EditWidget(EditFields):
         self.cancel_button.setEnabled(busy)
         for part in (self.rows, self.boundary_button, self.reset_button, self.detail.native):
             part.setEnabled(self._ready)
-        self.keep_button.setEnabled(
-            self._ready and not self._is_opening and bool(self.rows.moves())
-        )
+        self.keep_button.setEnabled(self._ready and bool(self.rows.moves()))
         self.examples.learn_button.setEnabled(self._ready and not busy)
         self.way_button.setEnabled(self._ready and not busy and self.other.value is not None)
 

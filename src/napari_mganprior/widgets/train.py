@@ -51,7 +51,7 @@ class TrainWidget(QWidget):
     fields : TrainFields
         What the user chooses.
     resume_row : ResumeRow
-        Runs that have not ended.
+        Runs that have not ended, or whose prior is still to be made.
     train_button : QPushButton
         Begins.
     monitor : TrainMonitor
@@ -226,7 +226,7 @@ class TrainWidget(QWidget):
         elif end.error is not None:
             self._close_with(str(end.error))
         elif end.kept:
-            self._close_with("Saved. It goes on when you press Resume.")
+            self._close_with("Saved. It goes on when you press Resume, or Keep after a stop.")
         else:
             self._close_with("Discarded; nothing was kept.")
 

@@ -29,7 +29,8 @@ _TIPS = {
     "source": "Where the pictures come from: image layers, a folder of images (or an OME-Zarr), "
     "or one file (.npz, .zip, TIFF)",
     "layers": "The image layers to learn from, several with Ctrl or Shift. Every plane of a stack "
-    "is a picture; one large picture is enough. They are copied when you press Train.",
+    "is a picture; one large picture is enough. They are copied when you press Train. If one "
+    "layer alone will do, it is chosen already.",
     "path": "Images in the folder and below it; or a file with many. They are read while it "
     "trains, so leave them where they are.",
     "name": "What the prior is called from then on: letters, digits and dashes",
@@ -77,17 +78,26 @@ class TrainFields(QWidget):
         super().__init__()
         self._layers, self._more = layers, dict(settings or {})
         self._make_fields(sizes)
+        self._choice_made = False  # by the user, who may want none
         self._lay_out()
+        self.layers.changed.connect(self._on_choice)
         for field in self._all():
             field.changed.connect(self._react)
         self._react()
 
     def refresh_layers(self) -> None:
-        """Offer the layers there are now, and keep what was chosen."""
+        """Offer the layers there are now, and keep what was chosen.
+
+        Where nothing was chosen yet, and there is one layer alone to learn from, that is chosen.
+        """
         chosen = self.layers.value
         with self.layers.changed.blocked():
             self.layers.reset_choices()
-            self.layers.value = [layer for layer in chosen if layer in self.layers.choices]
+            kept = [layer for layer in chosen if layer in self.layers.choices]
+            if not kept and not self._choice_made:
+                usable = [layer for _, layer in self._offered() if self._is_usable(layer)]
+                kept = usable if len(usable) == 1 else []
+            self.layers.value = kept
         self._react()
 
     def fault(self) -> str:
@@ -108,7 +118,7 @@ class TrainFields(QWidget):
         """
         resolution = int(self.side.value)
         if self.source.value == LAYERS:
-            layers = self._chosen_layers(resolution)
+            layers = self._taken_layers(self.layers.value, resolution)
             inputs, shown = (COPIED,), _told(layers)
         else:
             path = self._chosen_path()
@@ -229,8 +239,20 @@ class TrainFields(QWidget):
             raise SettingsError(f"'{path.name}' is {kind}; choose that beside 'Learn from'.")
         return path
 
-    def _chosen_layers(self, resolution: int) -> list[SourceLayer]:
-        chosen = [_take(layer) for layer in self.layers.value]
+    def _on_choice(self, _: Any) -> None:
+        self._choice_made = True
+
+    def _is_usable(self, layer: Image) -> bool:
+        """Whether a layer alone is enough to learn from; nothing is read."""
+        try:
+            self._taken_layers([layer], int(self.side.value))
+        except SettingsError:
+            return False
+        return True
+
+    def _taken_layers(self, layers: Sequence[Image], resolution: int) -> list[SourceLayer]:
+        """Note layers to copy; SettingsError where nothing can be learned from them."""
+        chosen = [_take(layer) for layer in layers]
         if not chosen:
             raise SettingsError("No layer is chosen. Choose one or more, or another source.")
         kinds = {layer.rgb: layer.name for layer in chosen}

@@ -133,9 +133,13 @@ class TrainMonitor(QWidget):
 
     def _show_numbers(self, news: TrainingNews) -> None:
         known = news.n_images > 0
-        self.bar.setRange(0, _BAR_STEPS if known else 0)  # a moving bar: its end is unknown
+        done, of = news.images_seen, news.n_images
+        if news.n_steps:  # the prior is being made: a bar of its own
+            done, of = news.step, news.n_steps
+        self.bar.setRange(0, _BAR_STEPS if of else 0)  # a moving bar: its end is unknown
+        if of:
+            self.bar.setValue(round(_BAR_STEPS * min(1.0, done / of)))
         if known:
-            self.bar.setValue(round(_BAR_STEPS * min(1.0, news.images_seen / news.n_images)))
             _say(self.numbers, f"{news.images_seen:,} of {news.n_images:,} crops")
         if self._ending and news.training:
             return
@@ -179,7 +183,7 @@ class TrainMonitor(QWidget):
         self.stop_button.setToolTip("End now and make a prior of the best state so far")
         self.discard_button.setToolTip("End now and delete the run; asks once more")
         self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Progress of the training")
+        self.bar.setAccessibleName("Progress of the training, then of making the prior")
         for label in (self.numbers, self.pace, self.notices):
             # a long message must wrap or be cut, never widen the dock
             label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)

@@ -9,10 +9,17 @@ __all__ = ["ResumeRow"]
 
 _SURE_MS = 5000
 _DISCARD, _SURE = "Discard", "Really discard?"
+_RESUME, _KEEP = "Resume", "Keep"
+_TIPS = {
+    _RESUME: "Go on from its last checkpoint",
+    _KEEP: "Make a prior of the best state; it trains no more",
+}
 
 
 class ResumeRow(QWidget):
     """Offer the runs that a crash, or the end of napari, has interrupted; hidden without any.
+
+    Where training is over and only the prior is still to be made, Resume is called Keep.
 
     Attributes
     ----------
@@ -27,14 +34,14 @@ class ResumeRow(QWidget):
         super().__init__()
         self._runs: tuple[SavedRun, ...] = ()
         self.box = QComboBox()
-        self.resume_button = QPushButton("Resume")
+        self.resume_button = QPushButton(_RESUME)
         self.discard_button = QPushButton(_DISCARD)
         self._unsure = QTimer(self)
         self._unsure.setSingleShot(True)
         self._unsure.setInterval(_SURE_MS)
         self._unsure.timeout.connect(self._be_unsure)
         self._lay_out()
-        self.box.currentIndexChanged.connect(self._be_unsure)
+        self.box.currentIndexChanged.connect(self._on_chosen)
         self.resume_button.clicked.connect(self._on_resume)
         self.discard_button.clicked.connect(self._on_discard)
 
@@ -52,7 +59,7 @@ class ResumeRow(QWidget):
             self.box.clear()
             self.box.addItems([_told(run) for run in runs])
             self.box.blockSignals(False)
-            self._be_unsure()
+            self._on_chosen()
         self.setVisible(bool(runs))
 
     def _lay_out(self) -> None:
@@ -62,7 +69,7 @@ class ResumeRow(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.box.setMinimumContentsLength(12)
-        self.resume_button.setToolTip("Go on from its last checkpoint")
+        self.resume_button.setToolTip(_TIPS[_RESUME])
         self.discard_button.setToolTip("Delete it; asks once more")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -92,11 +99,18 @@ class ResumeRow(QWidget):
         self._be_unsure()
         self.discard_asked.emit(run)
 
-    def _be_unsure(self, _: int = 0) -> None:
+    def _on_chosen(self, _: int = 0) -> None:
+        trained = self._chosen is not None and self._chosen.trained
+        self.resume_button.setText(_KEEP if trained else _RESUME)
+        self.resume_button.setToolTip(_TIPS[self.resume_button.text()])
+        self._be_unsure()
+
+    def _be_unsure(self) -> None:
         self._unsure.stop()
         self.discard_button.setText(_DISCARD)
 
 
 def _told(run: SavedRun) -> str:
     of = f" of {run.n_images:,}" if run.n_images else ""
-    return f"{run.order.name} ({run.images_seen:,}{of} crops)"
+    how = ", stopped" if run.stopped else ", trained" if run.trained else ""
+    return f"{run.order.name} ({run.images_seen:,}{of} crops{how})"
