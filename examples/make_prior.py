@@ -213,8 +213,8 @@ MAKINGS = {
     ),
     "satellite": Making(
         text=SATELLITE,
-        config=TrainingConfig(
-            n_images=110_000, image_channels=3, r1_late_after=32_000, augment=False
+        config=TrainingConfig.for_resolution(
+            64, image_channels=3, n_images=80_000, bfloat16=True
         ),
     ),
 }
