@@ -22,6 +22,7 @@ import torch
 from cases import OURS, SINGLE, TASKS, figures, make_case, ours, rivals
 from deep import DeepDistance
 from domains import DOMAINS, Picture, pictures
+from perceptual import picture_name, with_lpips
 from resumable import read_rows, run_jobs
 
 from napari_mganprior.errors import MGANPriorError
@@ -208,14 +209,13 @@ def _distance(vgg: str | None, prior: str) -> DeepDistance:
 def _keep_picture(folder: Path, job: dict[str, Any], name: str, image: Any, case: Any) -> None:
     """Keep what figures are made of, as bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    stem = f"{job['domain']}_{job['size']}_{job['task']}_{job['number']}"
     for what, picture in ((name, image), ("truth", case.truth), ("measured", case.shown())):
         shown = np.rint((np.clip(picture, -1, 1) + 1) * 127.5).astype(np.uint8)
         if case.mask is not None and what == name:
             hidden = case.mask if shown.ndim == 2 else case.mask[..., None]
             truth = np.rint((np.clip(case.truth, -1, 1) + 1) * 127.5).astype(np.uint8)
             shown = np.where(hidden, shown, truth)
-        np.save(folder / f"{stem}_{what.replace(' ', '-')}.npy", shown)
+        np.save(folder / picture_name(job, what), shown)
 
 
 def installed() -> dict[str, str]:
@@ -246,6 +246,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the folder of data sets")
     parser.add_argument("--vgg", type=Path, help="vgg_normalised_conv3_1.pth")
+    parser.add_argument(
+        "--lpips",
+        type=Path,
+        help="the folder of VGG16's and LPIPS' published files, for one more column of the report; "
+        "those that were fetched if left out, no column where there are none",
+    )
     parser.add_argument("--work", type=Path, default=Path(".bench/quality"), help="kept rows")
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     parser.add_argument("--quality", default="balanced")
@@ -278,7 +284,8 @@ def main() -> None:
         )
         if left:
             print(f"{left} jobs are left: run it again")
-    write_report(read_rows(options.work), options.work / "pictures", options.docs)
+    kept = options.work / "pictures"
+    write_report(with_lpips(read_rows(options.work), kept, options.lpips), kept, options.docs)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,10 @@ def _header(rows: list[Row]) -> str:
         f"{len(rows)} results. Priors: {named}. Quality {rows[0]['quality']}. PSNR in dB and SSIM "
         "over the hole where there is one, else over the whole picture, relative to the range "
         f"from the 1st to the 99.8th percentile. Deep: distance between feature maps ({kinds}), "
-        "smaller is better. Seconds are processor time of one thread (median). n is the number of "
+        "smaller is better."
+        + " LPIPS: v0.1 with VGG16, of the whole picture in 8 bits."
+        * _has_lpips(rows)
+        + " Seconds are processor time of one thread (median). n is the number of "
         "pictures; mean ± standard error. Methods with another n were measured on the first of "
         "the same pictures."
     )
@@ -139,7 +142,8 @@ def _other_section(rows: list[Row], title: str, wanted: Any) -> list[str]:
 def _table(rows: list[Row], *, by_task: bool = False) -> str:
     colour = any("ciede2000" in r for r in rows) and not by_task
     names = ["task"] * by_task + ["domain", "method", "n", "PSNR", "SSIM", "deep"]
-    names += ["PSNR of the chroma", "CIEDE2000"] * colour + ["seconds"]
+    lpips = _has_lpips(rows)
+    names += ["LPIPS"] * lpips + ["PSNR of the chroma", "CIEDE2000"] * colour + ["seconds"]
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
@@ -154,12 +158,19 @@ def _table(rows: list[Row], *, by_task: bool = False) -> str:
         cells.append(mean_and_error([r["psnr"] for r in mine], 2))
         cells.append(mean_and_error([r["ssim"] for r in mine], 3))
         cells.append(f"{_mean(mine, 'deep'):.4f}")
+        if lpips:
+            there = [r for r in mine if "lpips" in r]
+            cells.append(f"{_mean(there, 'lpips'):.3f}" if there else "")
         if colour:
             cells += [f"{_mean(mine, 'chroma_psnr'):.2f}", f"{_mean(mine, 'ciede2000'):.2f}"]
         seconds = float(np.median([r["seconds"] for r in mine]))
         cells.append(f"{seconds:.1f}" if seconds >= 1 else f"{seconds:.2f}")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _has_lpips(rows: list[Row]) -> bool:
+    return any("lpips" in r for r in rows)
 
 
 def _mean(rows: list[Row], figure: str) -> float:
@@ -177,7 +188,8 @@ def mean_and_error(values: list[float], digits: int) -> str:
 
 def _as_csv(rows: list[Row]) -> str:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=_COLUMNS, restval="", lineterminator="\n")
+    names = [*_COLUMNS, *["lpips"] * _has_lpips(rows)]
+    writer = csv.DictWriter(text, fieldnames=names, restval="", lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()})

@@ -213,9 +213,7 @@ MAKINGS = {
     ),
     "satellite": Making(
         text=SATELLITE,
-        config=TrainingConfig.for_resolution(
-            64, image_channels=3, n_images=80_000, bfloat16=True
-        ),
+        config=TrainingConfig.for_resolution(64, image_channels=3, n_images=80_000, bfloat16=True),
     ),
 }
 

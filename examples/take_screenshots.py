@@ -9,20 +9,22 @@ at 1366 x 768, in the dark theme, -light.png in the light one, a picture of each
 and of the recipe in both, a picture of each other task's form before and after a run, the same of
 the form Batch after a run over three layers, of the form Priors with a card and with a file to
 import, of the form Edit with two sliders moved, and of the form Train a prior before and in the
-middle of a run, for which it needs images: ``DATA/nuclei/train.npz``. The form Analyse is
-shown after either analysis. ``--only train`` takes one form's.
+middle of a run. The last two need images: ``DATA/blood/test.zip``, ``DATA/nuclei/train.npz``. The
+form Analyse is shown after either analysis. ``--only train`` takes one form's.
 """
 
 import argparse
 import os
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import napari
 import numpy as np
 import skimage.data
+from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_mganprior.samples import load_sample
@@ -188,14 +190,18 @@ def show_priors(camera: Camera, _: argparse.Namespace) -> None:
 
 
 def show_edit(camera: Camera, chosen: argparse.Namespace) -> None:
-    """Take the pictures of the form Edit, two sliders moved."""
+    """Take the pictures of the form Edit: a blood cell, two sliders moved."""
+    path = chosen.data / "blood" / "test.zip"
+    if not path.exists():
+        print(f"No {path}: the pictures of the form Edit stay as they are.")
+        return
+    with zipfile.ZipFile(path) as archive, Image.open(archive.open("91.jpg")) as smear:
+        part = np.array(smear.convert("RGB"))[177:241, 229:293]
     viewer = camera.viewer
     viewer.layers.clear()
-    part = load_sample(chosen.sample).truth[64:128, 64:128]
-    cells = viewer.add_image(part, name="nuclei")
+    cells = viewer.add_image(part, name="blood cell", rgb=True)
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Edit")
-    widget.quality.value = chosen.quality
-    widget.found_by.value = "pca"
+    widget.prior.value, widget.quality.value = "blood", chosen.quality
     widget.invert()
 
     def idle() -> bool:
@@ -203,7 +209,7 @@ def show_edit(camera: Camera, chosen: argparse.Namespace) -> None:
 
     if not wait(lambda: idle() and widget.rows.directions, seconds=chosen.timeout):
         raise SystemExit(f"The inversion did not end: {widget.status.text()}")
-    for number, strength in ((0, 3.0), (1, -2.0)):
+    for number, strength in ((2, 3.0), (1, -2.0)):
         widget.rows.set_strength(number, strength)
         wait(idle, seconds=chosen.timeout)
     cells.translate = (0, -72)  # beside the preview, to compare

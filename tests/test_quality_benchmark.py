@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -178,3 +179,59 @@ def test_deep_distances_of_a_picture_to_itself_are_nothing(picture, tiny_prior):
     assert "discriminator" in distance.kind
     assert distance(picture.truth, picture.truth) == 0
     assert distance(picture.truth, -picture.truth) > 0
+
+
+@pytest.fixture
+def no_weights(monkeypatch):
+    """Let none be named, and forget after the test what a script names."""
+    for name in ("VGG16", "LPIPS_VGG"):
+        monkeypatch.setenv(f"NAPARI_MGANPRIOR_{name}", "")
+
+
+def kept_rows(folder, picture):
+    """Return rows as they were measured, the pictures of which are kept, but for the last."""
+    perceptual, quality = load("perceptual"), load("quality")
+    case = load("cases").make_case("hole", picture, 0)
+    rows = []
+    for method, error, sha256 in (
+        ("ours", 0.5, "old"), ("ours", 0.1, "new"), ("biharmonic", 0.0, ""), ("gone", 0.2, ""),
+    ):  # fmt: skip
+        row = {
+            "domain": "nuclei", "prior": "nuclei", "prior_sha256": sha256, "size": 32,
+            "task": "hole", "method": method, "image": "a", "number": 0, "psnr": 1.0, "ssim": 0.5,
+            "deep": 0.2, "deep_kind": "none", "seconds": 1.0, "quality": "fast",
+        }  # fmt: skip
+        rows.append(row)
+        quality._keep_picture(folder, row, method, case.truth + error, case)
+    (folder / perceptual.picture_name(rows[-1], "gone")).unlink()
+    return rows
+
+
+def test_lpips_is_added_to_rows_measured_before(picture, tmp_path, no_weights):
+    """Law: from the kept pictures alone; of an older prior's row the picture is gone."""
+    rng, weights, width = torch.Generator().manual_seed(0), {}, 3
+    for number in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28):
+        weights[f"features.{number}.weight"] = torch.randn((2, width, 3, 3), generator=rng)
+        weights[f"features.{number}.bias"], width = torch.zeros(2), 2
+    linear = {f"lin{i}.model.1.weight": torch.ones(1, 2, 1, 1) for i in range(5)}
+    torch.save(weights, tmp_path / "vgg16-397923af.pth")
+    torch.save(linear, tmp_path / "lpips-v0.1-vgg.pth")
+    rows = kept_rows(tmp_path / "kept", picture)
+    told = load("perceptual").with_lpips(rows, tmp_path / "kept", tmp_path)
+    assert ["lpips" in row for row in told] == [False, True, True, False]
+    assert told[1]["lpips"] > told[2]["lpips"] == 0
+    report = load("report")
+    assert "| deep | LPIPS | seconds |" in report._table(told, by_task=False)
+    assert "| biharmonic | 1 | 1.00 | 0.500 | 0.2000 | 0.000 |" in report._table(told)
+    assert report._as_csv(told).splitlines()[0].endswith("quality,lpips")
+    assert "LPIPS: v0.1" in report._header(told)
+
+
+def test_without_its_weights_there_is_no_column(picture, tmp_path, capsys, no_weights):
+    rows = kept_rows(tmp_path / "kept", picture)
+    told = load("perceptual").with_lpips(rows, tmp_path / "kept", tmp_path)
+    assert "no column LPIPS: Got the weights 'vgg16', which are not here" in capsys.readouterr().out
+    report = load("report")
+    assert told == rows
+    assert "LPIPS" not in report._table(told) + report._header(told)
+    assert report._as_csv(told).splitlines()[0].endswith("seconds,quality")

@@ -20,6 +20,7 @@ from napari_mganprior.errors import (
     SettingsError,
 )
 from napari_mganprior.metrics import psnr_in
+from napari_mganprior.restore import open_run
 
 SMALL = {"cuts": (1, 3), "codes": (1, 2), "n_restarts": 1, "n_steps": 3}
 
@@ -213,6 +214,8 @@ def test_settings_out_of_range_are_refused(settings, match):
 def test_unknown_settings_are_refused():
     with pytest.raises(SettingsError, match=r"Got unknown settings \['depth'\] of a study"):
         StudyConfig.from_dict({"depth": 3})
+    with pytest.raises(SettingsError, match="Got the quality 'good'; wanted one of fast, bal"):
+        StudyConfig.of_quality("good")
 
 
 def test_what_cannot_be_studied_is_refused_before_any_work(image, tiny16_prior):
@@ -245,3 +248,14 @@ def test_settings_and_results_need_no_torch():
     code = "import sys, napari_mganprior.analysis as a; a.study_plot; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("task", STUDIES)
+def test_a_quality_searches_as_long_as_the_task_does(task, image, tiny16_prior, tiny_rgb_prior):
+    """Law: restarts and evaluations are those of the task opened with that quality."""
+    name = {"missing": "inpaint", "super-resolve": "super_resolve"}.get(task, task)
+    prior = tiny_rgb_prior if task == "colorize" else tiny16_prior
+    mask = np.eye(*image.shape, dtype=bool) if name == "inpaint" else None
+    config = open_run(name, image, prior, mask=mask, quality="balanced").config
+    study = StudyConfig.of_quality("balanced", task=task, n_steps=None)
+    assert (study.n_restarts, study.n_steps) == (config.n_restarts, config.n_steps)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import numpy as np
 import tifffile
@@ -29,6 +30,22 @@ def test_a_study_is_written_and_told(job, capsys):
     assert "which holds study.csv, study.svg, study.tif already" in capsys.readouterr().err
     assert main(["analyse", "study", image, "-o", image, *STUDY]) == 2
     assert "which is a file; wanted a folder" in capsys.readouterr().err
+
+
+def test_a_study_takes_the_effort_of_a_quality(job):
+    """Law: restarts and evaluations are the task's own; those that are given go first."""
+    out, image = job / "study", str(job / "image.png")
+    one = ("--prior", "tiny16", "--cuts", "1", "--codes", "1", "--task", "missing", "--quiet")
+    given = ["analyse", "study", image, "-o", str(out), "--overwrite", *one]
+    for more, effort in (
+        ((), (2, 60)),
+        (("--quality", "fast"), (2, 30)),
+        (("--quality", "fast", "--steps", "2"), (2, 2)),
+        (("--quality", "best", "--restarts", "1", "--steps", "3"), (1, 3)),
+    ):
+        assert main([*given, *more]) == 0
+        recipe = json.loads(read_image(out / "study.tif").description)
+        assert (recipe["config"]["n_restarts"], recipe["config"]["n_steps"]) == effort
 
 
 def test_an_image_as_measured_with_its_mask(job, capsys):

@@ -154,6 +154,24 @@ def test_feature_distance_is_zero_for_the_target_only(tiny_prior: LoadedPrior) -
     assert (distance(y[1:]) < rounding).all()
 
 
+def test_features_compare_what_was_measured_as_the_discriminator_knows_pictures(
+    tiny_rgb_prior: LoadedPrior,
+) -> None:
+    """Law: a luma counts as a grey picture of its brightness, a pixel as a square of them."""
+    assert tiny_rgb_prior.discriminator is not None
+    y, x = (torch.rand((2, 1, 4, 4), generator=seeded(seed)) * 2 - 1 for seed in (3, 4))
+    weight = torch.rand((2, 1, 4, 4), generator=seeded(5))
+
+    def shown(picture: Tensor) -> Tensor:
+        return picture.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+
+    network = tiny_rgb_prior.discriminator
+    small = FeatureDistance(network, y, weight)
+    whole = FeatureDistance(network, shown(y).repeat(1, 3, 1, 1), shown(weight))
+    torch.testing.assert_close(small(x), whole(shown(x).repeat(1, 3, 1, 1)))
+    assert (small(y) < 1e-9).all()
+
+
 def test_feature_loss_is_searched_with(tiny_prior: LoadedPrior) -> None:
     y = _drawn(tiny_prior)
     steps = _run(tiny_prior, y, _config(feature_weight=0.1, n_steps=40))

@@ -86,6 +86,20 @@ def test_a_series_is_each_plane_by_itself_and_comes_back_from_its_recipe(task, p
     np.testing.assert_array_equal(replay(recipe, stack).image, result.image)
 
 
+@pytest.mark.parametrize(
+    ("task", "options"), [*TOLD.items(), ("super_resolve", {"factor": 8})]
+)  # by 8, windows have 2x2 pixels
+def test_a_discriminator_compares_in_every_task(task, options, priors):
+    """Law: its features change the result, whatever was measured, and do so again."""
+    image, pictures = plane(1), []
+    for weight in (0.0, 1.0, 1.0):
+        told = {**QUICK, "overrides": {**QUICK["overrides"], "feature_weight": weight}}
+        run = open_run(task, image, priors[task], mask=mask_for(task), options=options, **told)
+        pictures.append(restored(run).image)
+    assert not np.array_equal(pictures[0], pictures[1])
+    np.testing.assert_array_equal(pictures[1], pictures[2])
+
+
 @pytest.mark.parametrize("task", ["super_resolve", "colorize"])
 def test_a_plane_that_cannot_be_restored_is_as_it_was_in_the_results_shape(task, priors):
     stack = np.stack([plane(1), np.full((20, 24), 7, np.uint8)])

@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QLabel
 
 from napari_mganprior.analysis import Study
 from napari_mganprior.runs.analysing import AnalysisRequest, open_analysis
@@ -85,6 +86,31 @@ def test_a_study_becomes_a_stack_a_table_and_a_plot(window, qtbot, picture, tmp_
     rows = list(csv.DictReader((tmp_path / "study.csv").read_text().splitlines()))
     assert [f"{float(row['psnr']):.2f}" for row in rows] == [row[3] for row in table]
     assert (tmp_path / "study.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_nothing_is_scrolled_on_a_small_screen(make_napari_viewer, picture, shown, qtbot, theme):
+    """At 1366 x 768 all fields of every page are in sight, and all columns of a study."""
+    viewer = make_napari_viewer(show=True)
+    viewer.theme = theme
+    viewer.window.resize(1366, 768)
+    viewer.add_image(picture, name="a very long name " * 5)
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Analyse")
+    choose(widget, **{**SMALL, "codes": "20", "task": "missing"})
+    widget.run()
+    ended(qtbot, widget)
+    pages, scroll = widget.fields.pages, widget.fields.parent().parent()
+    for page in range(pages.count()):
+        pages.setCurrentIndex(page)
+        qtbot.wait(50)
+        assert scroll.verticalScrollBar().maximum() == 0
+        assert widget.fields.width() <= scroll.viewport().width()
+        for child in pages.currentWidget().findChildren(QLabel):
+            assert child.width() >= child.minimumSizeHint().width(), child.text()
+    widget.pages.setCurrentIndex(1)
+    qtbot.wait(50)
+    assert widget.table.horizontalScrollBar().maximum() == 0
+    assert widget.width() < 480
 
 
 def test_super_resolution_lies_on_its_picture(window, qtbot):

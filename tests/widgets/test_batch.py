@@ -86,6 +86,25 @@ def test_selected_layers_are_restored_with_their_own_damage(batch, qtbot):
     assert {layer.name for layer in viewer.layers.selection} == {"a", "b", "c"}
 
 
+def test_every_column_is_in_sight_on_a_small_screen(batch, qtbot):
+    """At 1366 x 768, whatever the images are called; what is cut is whole in the tooltip."""
+    viewer, widget = batch
+    viewer.window.resize(1366, 768)
+    for name in ("a", "c"):
+        viewer.layers[name].name = f"{name} very long name " * 3
+    run(qtbot, widget)
+    viewer.window._qt_window.show()
+    qtbot.wait(200)
+    table, header = widget.table, widget.table.horizontalHeader()
+    assert table.horizontalScrollBar().maximum() == 0
+    last = table.columnCount() - 1
+    assert header.sectionViewportPosition(last) + header.sectionSize(last) <= header.width()
+    for column in range(table.columnCount()):
+        assert header.sectionSize(column) >= header.sectionSizeHint(column)
+    assert table.item(2, 2).toolTip() == cells(widget, 2)[2]
+    assert widget.width() < 480
+
+
 def test_one_layer_may_mark_the_damage_of_all(batch, qtbot):
     viewer, widget = batch
     select(viewer, "a", "c")

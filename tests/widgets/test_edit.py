@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from napari_mganprior.inversion.config import preset
+from napari_mganprior.restore.codes_file import unpack_codes
 from napari_mganprior.settings import Preferences, save_preferences
 from napari_mganprior.widgets.edit import EditWidget
+from napari_mganprior.widgets.invert import InvertWidget
+from napari_mganprior.widgets.kept_codes import CODES_KEY
 from napari_mganprior.widgets.results import METADATA_KEY
 
 CROP = np.s_[:16, :20]
@@ -56,6 +59,19 @@ class Form:
     @property
     def names(self):
         return [layer.name for layer in self.viewer.layers]
+
+
+@pytest.fixture
+def inverted(form, qtbot):
+    """Invert 'cells' with the form Invert; return that form and the layer it made."""
+    invert = InvertWidget(form.viewer, remember=lambda _: None, recall=dict)
+    qtbot.addWidget(invert)
+    invert.fields.restore({"prior": "tiny16", "quality": "fast", "zoom": 1.1})
+    invert.run()
+    qtbot.waitUntil(lambda: not invert.controller.busy, timeout=60_000)
+    form.widget.reset_choices()
+    yield invert, form.viewer.layers["cells inverted"]
+    invert.controller.close(10.0)
 
 
 @pytest.fixture
@@ -283,6 +299,108 @@ def test_cancel_ends_an_inversion(form):
     form.settle()
     assert "Cancelled; nothing was changed" in form.said
     assert not form.widget.rows.directions
+
+
+def test_a_layer_of_an_inversion_is_edited_without_inverting_again(form, inverted):
+    """Law: the picture it was made from is edited, found by its pixels, with these very codes."""
+    (_, layer), widget, cells = inverted, form.widget, form.viewer.layers["cells"]
+    assert widget.codes_button.text() == "Open codes…"
+    widget.image.value, widget.prior.value = layer, "tiny"
+    assert widget.codes_button.text() == "Open its codes"
+    cells.name = "renamed"
+    widget.codes_button.click()
+    assert not widget.controller.busy
+    form.settle()
+    assert widget.rows.directions, form.said
+    assert (widget.image.value, widget.prior.value) == (cells, "tiny16")
+    widget.rows.set_strength(0, 4.0)
+    form.settle()
+    assert "renamed edit preview" in form.names
+    widget.keep()
+    form.settle()
+    recipe = form.viewer.layers["renamed edited"].metadata[METADATA_KEY]
+    assert recipe["zoom"] == layer.metadata[METADATA_KEY]["zoom"] == 1.1
+    packed = unpack_codes(recipe["edit"]["codes"])
+    held = unpack_codes(layer.metadata[CODES_KEY], recipe["prior"]["sha256"])
+    for one, all_of_them in zip(packed, held, strict=True):
+        assert any(np.array_equal(one.z[0], z) for z in all_of_them.z)
+
+
+def test_saved_codes_are_edited(form, inverted, tmp_path, monkeypatch):
+    invert, widget = inverted[0], form.widget
+    invert.save_codes(tmp_path / "codes.npz")
+    chosen = [str(tmp_path / "codes.npz"), "", str(tmp_path / "gone.npz")]
+    monkeypatch.setattr(
+        "napari_mganprior.widgets.edit.QFileDialog.getOpenFileName",
+        lambda *_: (chosen.pop(0), ""),
+    )
+    widget.zoom.value = 1.1
+    widget.codes_button.click()
+    form.settle()
+    assert widget.rows.directions, form.said
+    widget.codes_button.click()
+    assert widget.rows.isEnabled()
+    widget.codes_button.click()
+    assert "Could not read codes from" in form.said
+    widget.prior.value = "tiny"
+    widget.open_codes(tmp_path / "codes.npz")
+    assert "Got codes of the prior of sha256" in form.said
+    assert widget.rows.isEnabled()  # what was open stays open
+    widget.prior.value, widget.zoom.value = "tiny16", 2.0
+    widget.open_codes(tmp_path / "codes.npz")
+    form.settle()
+    assert "Choose the image and the zoom that were inverted" in form.said
+
+
+def test_codes_without_their_picture_or_prior_are_refused(form, inverted, monkeypatch):
+    (_, layer), widget, cells = inverted, form.widget, form.viewer.layers["cells"]
+    widget.image.value = layer
+    cells.data = cells.data + 1
+    widget.open_codes()
+    assert "Got the codes of 'cells' in 'cells inverted' and no layer with its" in form.said
+    cells.data = cells.data - 1
+    monkeypatch.setattr("napari_mganprior.widgets.kept_codes.prior_names", lambda: ("tiny",))
+    widget.open_codes()
+    assert "Got 'cells inverted', inverted with the prior 'tiny16' of sha256" in form.said
+    layer.metadata[CODES_KEY] = "damaged"
+    widget.open_codes()
+    assert "Could not read the codes in a recipe" in form.said
+    layer.metadata[METADATA_KEY]["planes"] = {}
+    widget.open_codes()
+    assert "whose slices were inverted in one run; wanted one picture" in form.said
+
+
+def test_very_many_codes_are_left_to_a_file(form, inverted, monkeypatch):
+    invert, layer = inverted
+    monkeypatch.setattr("napari_mganprior.widgets.kept_codes._MOST_KEPT", 10)
+    invert.run()
+    form.qtbot.waitUntil(lambda: not invert.controller.busy, timeout=60_000)
+    assert CODES_KEY in layer.metadata
+    assert CODES_KEY not in form.viewer.layers["cells inverted 2"].metadata
+
+
+def test_the_slice_that_was_inverted_is_edited(form, picture, qtbot):
+    """Law: also after another slice was put on screen."""
+    stack = np.stack([picture[:16, :20], picture[4:20, 4:24], picture[8:24, :20]])
+    stacked = form.viewer.add_image(stack, name="stack")
+    form.viewer.dims.set_current_step(0, 1)
+    invert = InvertWidget(form.viewer, remember=lambda _: None, recall=dict)
+    qtbot.addWidget(invert)
+    invert.fields.restore({"prior": "tiny16", "quality": "fast"})
+    invert.fields.choose(stacked)
+    invert.run()
+    qtbot.waitUntil(lambda: not invert.controller.busy, timeout=60_000)
+    form.viewer.dims.set_current_step(0, 2)
+    form.widget.reset_choices()
+    form.widget.image.value = form.viewer.layers["stack inverted"]
+    form.widget.open_codes()
+    form.settle()
+    form.widget.rows.set_strength(0, 4.0)
+    form.settle()
+    preview = form.viewer.layers["stack edit preview"]
+    assert preview.translate[0] == 1
+    assert preview.data.shape == (1, 16, 20)
+    invert.controller.close(10.0)
 
 
 @pytest.mark.gui

@@ -1,10 +1,11 @@
 """Settings of a layer study. This file imports no torch, so that forms can be built quickly."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from napari_mganprior.errors import SettingsError
-from napari_mganprior.inversion.config import InversionConfig
+from napari_mganprior.inversion.config import InversionConfig, preset
+from napari_mganprior.restore.tasks import find_task
 
 __all__ = ["DAMAGES", "STUDIES", "StudyConfig"]
 
@@ -21,6 +22,7 @@ DAMAGES = {
 }
 """How a trial damages an image that is known to be good."""
 
+_TASKS = {"missing": "inpaint", "super-resolve": "super_resolve"}  # as the rest calls them
 _MOST_CODES = 64
 _FACTORS = (2, 4, 8, 16)
 
@@ -78,6 +80,31 @@ class StudyConfig:
         if not self.codes:
             raise SettingsError("Got no numbers of codes; wanted one or more. Give 1 5 10 20.")
         self.search(0, 1)  # checks the rest
+
+    @classmethod
+    def of_quality(cls, quality: str | None, **settings: Any) -> "StudyConfig":
+        """Search every combination as long as a task of a quality does.
+
+        Parameters
+        ----------
+        quality : {"fast", "balanced", "best"} or None
+            Whose number of restarts and of evaluations is taken; None takes those of the class.
+        **settings
+            As for the class; restarts and evaluations given here replace the quality's, None
+            leaves them.
+
+        Raises
+        ------
+        SettingsError
+            If there is no such quality, or a setting is out of its range.
+        """
+        given = {name: value for name, value in settings.items() if value is not None}
+        config = cls(**given)
+        if quality is None:
+            return config
+        plain = preset(quality)
+        steps = find_task(_TASKS.get(config.task, config.task)).steps * plain.n_steps
+        return replace(config, **{"n_restarts": plain.n_restarts, "n_steps": steps, **given})
 
     def search(self, cut: int, n_codes: int, *, held_out: float = 0.0) -> InversionConfig:
         """Return the settings of one combination's search.

@@ -30,8 +30,9 @@ def layer_study(
     mask: "LabelsData | None" = None,
     truth: "ImageData | None" = None,
     factor: int = 4,
-    n_restarts: int = 2,
-    n_steps: int = 60,
+    quality: str | None = None,
+    n_restarts: int | None = None,
+    n_steps: int | None = None,
     region: Region = "middle",
     seed: int = 0,
     device: str = "auto",
@@ -63,8 +64,11 @@ def layer_study(
         by their misfit on measured pixels that the search did not see.
     factor : {2, 4, 8, 16}
         For "super-resolve".
-    n_restarts, n_steps : int
-        Searches of each combination, and their evaluations at the most.
+    quality : {"fast", "balanced", "best"}, optional
+        Each combination is searched as long as the task is by itself; 2 searches of 60 evaluations
+        if left out.
+    n_restarts, n_steps : int, optional
+        Searches of each combination, and their evaluations at the most, in place of those.
     region : tuple of int or str
         (top, left, bottom, right); "middle" is one drawing of the prior from the image's middle,
         "whole" all of it.
@@ -81,15 +85,10 @@ def layer_study(
     ImageError, MaskError, PriorError, SettingsError, DeviceError, ComputeError
         If an input cannot be used or the computation fails.
     """
-    config = StudyConfig(
-        task=task,
-        cuts=tuple(cuts),
-        codes=tuple(codes),
-        n_restarts=n_restarts,
-        n_steps=n_steps,
-        trial=trial,
-        factor=factor,
-    )
+    config = StudyConfig.of_quality(
+        quality, task=task, cuts=tuple(cuts), codes=tuple(codes), n_restarts=n_restarts,
+        n_steps=n_steps, trial=trial, factor=factor,
+    )  # fmt: skip
     loaded = load_prior(find_prior(str(prior)))
     study = LayerStudy(
         image, loaded, config, mask=mask, truth=truth, region=region, seed=seed, device=device

@@ -52,7 +52,8 @@ def _study(args: argparse.Namespace, image: ImageFile) -> None:
     from napari_mganprior.cli.progress import follow
     from napari_mganprior.cli.restoring import open_prior
 
-    config = StudyConfig(
+    config = StudyConfig.of_quality(
+        args.quality,
         task=args.task,
         cuts=tuple(args.cuts),
         codes=tuple(args.codes),

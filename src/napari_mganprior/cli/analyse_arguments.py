@@ -64,13 +64,22 @@ def _add_study(
         help="numbers of codes to try (default: 1 5 10 20)",
     )
     parser.add_argument(
-        "--restarts",
-        type=int,
-        default=2,
-        help="searches of each combination, averaged (default: %(default)s)",
+        "--quality",
+        choices=QUALITIES,
+        help="search each combination as long as the task is by itself (default: as --restarts 2 "
+        "--steps 60)",
     )
     parser.add_argument(
-        "--steps", type=int, default=60, help="evaluations of each at the most (default: 60)"
+        "--restarts",
+        type=int,
+        metavar="N",
+        help="searches of each combination, averaged, in place of the quality's",
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="evaluations of each at the most, in place of the quality's",
     )
     parser.add_argument(
         "--measured", action="store_true", help="restore the image itself, not a damaged copy"

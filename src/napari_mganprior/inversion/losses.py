@@ -94,13 +94,18 @@ def _mean(each: Tensor, w: Tensor) -> Tensor:
 class FeatureDistance(nn.Module):
     """Mean squared distance between a network's inner maps, the target's maps kept.
 
-    Every map is divided by the standard deviation of the target's, so that the maps count alike.
+    Every map is divided by the variance of the target's, so that the maps count alike.
     Pan et al., ECCV 2020, https://doi.org/10.1007/978-3-030-58536-5_16, section 3.2.
+
+    What was measured need not be a picture of the kind that the network was made for: a luma is
+    shown to a network of colours in three equal channels, and fewer pixels each as a square of
+    them, so that structures have the size that the network knows.
 
     Parameters
     ----------
     discriminator : nn.Module
-        With a method ``features(x, n_maps)``, as `PGGANDiscriminator` and `VGG16` have.
+        With a method ``features(x, n_maps)``, as `PGGANDiscriminator` and `VGG16` have. Where it
+        has ``image_channels`` and ``resolution``, it is shown pictures of those.
     target : Tensor
         What the features are compared with, (B, C, H, W).
     weight : Tensor
@@ -116,14 +121,14 @@ class FeatureDistance(nn.Module):
         self._discriminator = discriminator
         self._n_maps = n_maps
         with torch.no_grad():
-            maps = discriminator.features(target, n_maps)  # type: ignore[operator]
+            maps = self._maps(target)
             self._target = [m.float() for m in maps]
             self._scale = [m.var(dim=(1, 2, 3)).clamp_min(1e-4) for m in self._target]
             self._weight = [F.adaptive_avg_pool2d(weight, (m.shape[2], m.shape[3])) for m in maps]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the distance of images (B, C, H, W) from the target, (B,)."""
-        maps = self._discriminator.features(x, self._n_maps)  # type: ignore[operator]
+        maps = self._maps(x)
         total = x.new_zeros(x.shape[0])
         for got, wanted, scale, weight in zip(
             maps, self._target, self._scale, self._weight, strict=True
@@ -136,3 +141,12 @@ class FeatureDistance(nn.Module):
         self._target = [m[index] for m in self._target]
         self._scale = [s[index] for s in self._scale]
         self._weight = [w[index] for w in self._weight]
+
+    def _maps(self, x: Tensor) -> list[Tensor]:
+        network = self._discriminator
+        if x.shape[1] == 1:
+            x = x.expand(-1, getattr(network, "image_channels", 1), -1, -1)
+        factor = getattr(network, "resolution", 0) // x.shape[-1]
+        if factor > 1:
+            x = x.repeat_interleave(factor, dim=-2).repeat_interleave(factor, dim=-1)
+        return network.features(x, self._n_maps)  # type: ignore[operator, no-any-return]

@@ -13,6 +13,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
+    QHBoxLayout,
     QHeaderView,
     QPushButton,
     QTableWidget,
@@ -226,8 +227,10 @@ class AnalyseWidget(QWidget):
         layout.addWidget(FieldScroll(self.fields))
         layout.addWidget(self.panel)
         layout.addWidget(self.pages, 1)
-        layout.addWidget(self.save_button)
-        layout.addWidget(help_label("analyse"))
+        below = QHBoxLayout()
+        below.addWidget(self.save_button, 1)
+        below.addWidget(help_label("analyse"))
+        layout.addLayout(below)
 
     def _connect(self) -> None:
         self.fields.changed.connect(self._on_field_changed)

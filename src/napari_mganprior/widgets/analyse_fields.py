@@ -165,19 +165,18 @@ class AnalyseFields(QWidget):
         self.pages.setCurrentIndex(0 if kind == "study" else _ROLES_PAGE)
 
     def _lay_out(self) -> None:
-        may_be_cut(self.kind, self.image, self.prior, self.part, self.task, self.damage, self.truth)
+        may_be_cut(self.kind, self.image, self.prior, self.part, self.task)
+        may_be_cut(self.damage, self.truth, letters=6)  # they share a row
         self.pages = lay_out_pages(
             {
                 "Study": (
                     ("Task", [self.task]),
                     ("", [self.trial]),
-                    ("Cuts", [self.cuts]),
-                    ("Codes", [self.codes]),
-                    ("Damage", [self.damage]),
-                    ("Truth", [self.truth]),
+                    ("Cuts", [self.cuts, "Codes", self.codes]),
+                    ("Damage", [self.damage, "Truth", self.truth]),
                 ),
                 "Search": (
-                    ("Restarts, steps", [self.restarts, self.steps]),
+                    ("Restarts", [self.restarts, "Steps", self.steps]),
                     ("Factor", [self.factor]),
                     ("Seed", [self.seed]),
                     ("Device", [self.device]),

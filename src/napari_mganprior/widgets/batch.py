@@ -41,8 +41,16 @@ __all__ = ["BatchWidget"]
 LAYERS, FOLDER = "selected image layers", "files of a folder"
 OWN_DAMAGE = "layer named 'IMAGE damage'"
 LAST = "last settings of Inpaint"
-_COLUMNS = ("image", "outcome", "result or reason", "invented px", "seconds", "loss")
-_NUMBERS = (3, 4, 5)
+_COLUMNS = ("image", "outcome", "result", "invented", "s", "loss")
+_HINTS = (
+    "The layer or file that was restored",
+    "What became of it",
+    "The layer or file of the result, or the reason why there is none",
+    "How many pixels are invented",
+    "Seconds it took",
+    "Misfit on the measured pixels at the end",
+)
+_WORDS, _NUMBERS = (0, 2), (3, 4, 5)
 _LEAVE_SECONDS = 1.0
 _TIPS = {
     "source": "The image layers selected in the layer list, or all PNG and TIFF files of a folder",
@@ -187,10 +195,15 @@ class BatchWidget(QWidget):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setMinimumHeight(90)
         self.panel.fold.setChecked(False)  # the table needs the room
-        header = self.table.horizontalHeader()
-        if header is not None:
+        for column, hint in enumerate(_HINTS):
+            if (item := self.table.horizontalHeaderItem(column)) is not None:
+                item.setToolTip(hint)
+        if (header := self.table.horizontalHeader()) is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-            header.setStretchLastSection(True)
+            for column in _WORDS:  # long ones are cut, and whole in the tooltip
+                header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        if (rows := self.table.verticalHeader()) is not None:
+            rows.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(FieldScroll(fields))
@@ -333,8 +346,10 @@ class BatchWidget(QWidget):
 
     def _show_row(self, row: BatchRow) -> None:
         number = len(self._rows)
-        loss = f"{row.loss:.3g}" if isinstance(row.loss, float) else ""
-        seconds = f"{row.seconds:.1f}" if isinstance(row.seconds, float) else ""
+        loss = f"{row.loss:.2g}" if isinstance(row.loss, float) else ""
+        seconds = ""
+        if isinstance(row.seconds, float):
+            seconds = f"{row.seconds:.{int(row.seconds < 100)}f}"
         invented = str(row.invented_pixels or "")
         told = "; ".join(filter(None, (Path(row.output).name, row.message)))
         for column, text in enumerate((row.image, row.outcome, told, invented, seconds, loss)):

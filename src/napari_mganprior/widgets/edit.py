@@ -6,29 +6,22 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QTimer, Signal  # type: ignore[attr-defined]  # renamed by qtpy
-from qtpy.QtWidgets import (
-    QFileDialog,
-)
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QFileDialog
 
 from napari_mganprior.editing.base import Direction
 from napari_mganprior.editing.groups import LEAST_EXAMPLES, example_config
 from napari_mganprior.errors import DirectionError, ImageError, MGANPriorError
 from napari_mganprior.priors import find_prior
 from napari_mganprior.priors.header import read_header
+from napari_mganprior.restore.result import Restoration
 from napari_mganprior.runs import Progress, RunController, RunRequest, RunResult
 from napari_mganprior.runs.latest import Answer, Latest
 from napari_mganprior.runs.live import Drawn, LiveEdit, Opened, Row
-from napari_mganprior.widgets.edit_fields import BAR_STEPS, EditFields
-from napari_mganprior.widgets.edit_layers import (
-    Taken,
-    add_picture,
-    add_way,
-    in_axes,
-    take_picture,
-)
+from napari_mganprior.widgets.edit_fields import BAR_STEPS
+from napari_mganprior.widgets.edit_layers import Taken, take_picture
+from napari_mganprior.widgets.edit_shown import EditShown
+from napari_mganprior.widgets.kept_codes import find_codes, holds_codes
 from napari_mganprior.widgets.preferences import current_preferences, engine_options, obey
 from napari_mganprior.widgets.watch import ViewerWatch
 
@@ -39,7 +32,7 @@ _STYLED = ("stylegan", "stylegan2")
 _LEAVE_SECONDS = 1.0
 
 
-class EditWidget(EditFields):
+class EditWidget(EditShown):
     """Change what a picture shows along directions of a prior's codes.
 
     Parameters
@@ -57,22 +50,14 @@ class EditWidget(EditFields):
         The sliders.
     examples : Examples
         The groups that a direction is learnt from.
-    drawn : Signal
-        With a `Drawn` that is shown now.
-    result_added : Signal
-        With a layer that is to stay.
     """
 
-    drawn = Signal(object)
-    result_added = Signal(object)
     _docked = False
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
         self.controller, self.latest = RunController(), Latest()
         self._live = LiveEdit()
-        self._taken: Taken | None = None  # the open picture
-        self._preview: Image | None = None
         self._runs: dict[int, tuple[str, Any]] = {}  # of a request: what it is for
         self._learning: dict[int, list[tuple[int, Any]]] = {}
         self._tickets: dict[int, tuple[str, Taken | None]] = {}  # what for, and of which picture
@@ -116,6 +101,26 @@ class EditWidget(EditFields):
             self._run(taken.pixels, "open", (taken, self.prior.value, self.found_by.value))
         except MGANPriorError as error:
             self._tell(error)
+
+    def open_codes(self, path: Path | None = None) -> None:
+        """Open a picture whose codes a layer brings, or a file; asks for one if need be."""
+        layer = self.image.value
+        if layer is None or self.controller.busy:
+            return
+        if path is None and not holds_codes(layer):
+            chosen, _ = QFileDialog.getOpenFileName(self, "Codes", "", "Codes (*.npz)")
+            if not chosen:
+                return
+            path = Path(chosen)
+        try:
+            found = find_codes(layer, self._viewer, path, self.prior.value, self.zoom.value)
+        except MGANPriorError as error:
+            self._tell(error)
+            return
+        self.refresh_priors()
+        self.image.value, self.prior.value = found.layer, found.prior
+        self._say("Loading PyTorch and the prior ...")
+        self._open(found.taken, found.prior, self.found_by.value, found.restoration)
 
     def keep(self) -> None:
         """Make a layer of its own of what the sliders say."""
@@ -185,6 +190,7 @@ class EditWidget(EditFields):
 
     def _connect(self) -> None:
         self.invert_button.clicked.connect(self.invert)
+        self.codes_button.clicked.connect(self._on_codes)
         self.cancel_button.clicked.connect(self._cancel)
         self.keep_button.clicked.connect(self.keep)
         self.reset_button.clicked.connect(self.reset)
@@ -202,10 +208,9 @@ class EditWidget(EditFields):
 
     def _run(self, pixels: Any, purpose: str, what: Any) -> None:
         """Invert something; what it is for is remembered until it ends."""
-        prior = (
-            self.prior.value if purpose == "open" or self._open_prior is None else self._open_prior
-        )
-        zoom = float(self.zoom.value) if purpose == "open" else self._open_zoom
+        new = purpose == "open"
+        prior = self.prior.value if new or self._open_prior is None else self._open_prior
+        zoom = float(self.zoom.value) if new else self._open_zoom
         preferences = current_preferences()
         obey(preferences, self.controller)
         self.latest.threads = preferences.threads
@@ -216,7 +221,7 @@ class EditWidget(EditFields):
         )  # fmt: skip
         self._runs[id(request)] = (purpose, (what, request))
         self.controller.enqueue(request)
-        self._say("Loading PyTorch and the prior ..." if purpose == "open" else "Inverting ...")
+        self._say("Loading PyTorch and the prior ..." if new else "Inverting ...")
         self._timer.start()
         self._enable()
 
@@ -284,50 +289,13 @@ class EditWidget(EditFields):
             told += f" {right} of {n} examples are told apart by what the others teach."
         self._say(told)
 
-    def _show(self, drawn: Drawn) -> None:
-        taken = self._taken
-        if taken is None:
-            return
-        if self._preview is None or self._preview not in self._viewer.layers:
-            self._preview = add_picture(self._viewer, taken, drawn.image, "edit preview")
-        else:
-            self._preview.data = in_axes(taken, drawn.image)
-        self.drawn.emit(drawn)
-
-    def _on_kept(self, restoration: Any, taken: Taken | None) -> None:
-        if taken is None:
-            return
-        layer = add_picture(self._viewer, taken, restoration.image, "edited", restoration.recipe)
-        shown = taken is self._taken and self._preview is not None
-        if shown and self._preview in self._viewer.layers:
-            self._viewer.layers.remove(self._preview)
-        self._say(
-            f"'{layer.name}' is there; {int(restoration.invented.sum())} of its pixels changed, "
-            "and all of these are invented."
-        )
-        self.result_added.emit(layer)
-
-    def _on_way(self, stack: Any, to: str, taken: Taken | None) -> None:
-        if taken is not None:
-            layer = add_way(self._viewer, taken, stack, to)
-            self._say(f"'{layer.name}' is there; all but its ends are invented.")
-            self.result_added.emit(layer)
-
     def _on_finished(self, result: RunResult) -> None:
         purpose, what = self._runs.pop(self._running_id, ("", None))
         self.bar.setValue(0)
         found = result.restoration
         if purpose == "open":
-            self._taken, self._open_prior, method = what[0]
-            self._open_zoom = float(found.recipe.get("zoom", 1.0))
-            self._ready = False
-            self.latest.forget_later()
-            options = engine_options(current_preferences(), "auto")
-            work = partial(
-                self._live.open, found, self._taken.pixels, self._open_prior, method=method,
-                **options,
-            )  # fmt: skip
-            self._ask(work, "open")
+            taken, prior, method = what[0]
+            self._open(taken, prior, method, found)
         elif purpose == "example":
             self._learning[what[0][0]].append((what[0][1], found))
             if not any(kind == "example" for kind, _ in self._runs.values()):
@@ -340,6 +308,19 @@ class EditWidget(EditFields):
                 found, taken.pixels, int(self.pictures.value), keep_detail=self._keeps_detail()
             )
             self._ask(lambda: steps, f"way to {taken.name}", later=True, lasting=True)
+        self._enable()
+
+    def _open(self, taken: Taken, prior: str, method: str, found: Restoration) -> None:
+        """Look for directions; then sliders can move the codes."""
+        self._taken, self._open_prior = taken, prior
+        self._open_zoom = float(found.recipe.get("zoom", 1.0))
+        self._ready = False
+        self.latest.forget_later()
+        preferences = current_preferences()
+        self.latest.threads = preferences.threads
+        options = engine_options(preferences, "auto")
+        work = partial(self._live.open, found, taken.pixels, prior, method=method, **options)
+        self._ask(work, "open")
         self._enable()
 
     @property
@@ -373,6 +354,9 @@ class EditWidget(EditFields):
         self.controller.cancel()
         self._enable()
 
+    def _on_codes(self) -> None:
+        self.open_codes()
+
     def _on_boundary(self) -> None:
         self.load_boundary()
 
@@ -394,20 +378,14 @@ class EditWidget(EditFields):
     def _enable(self) -> None:
         busy = bool(self._runs)
         self.invert_button.setEnabled(self.image.value is not None and not busy)
+        self.codes_button.setEnabled(self.image.value is not None and not busy)
+        self.offer_codes(inside=holds_codes(self.image.value))
         self.cancel_button.setEnabled(busy)
         for part in (self.rows, self.boundary_button, self.reset_button, self.detail.native):
             part.setEnabled(self._ready)
         self.keep_button.setEnabled(self._ready and bool(self.rows.moves()))
         self.examples.learn_button.setEnabled(self._ready and not busy)
         self.way_button.setEnabled(self._ready and not busy and self.other.value is not None)
-
-    def _say(self, text: str) -> None:
-        self.status.setText(text)
-        self.status.setToolTip(text)
-
-    def _tell(self, error: MGANPriorError) -> None:
-        self._say(str(error))
-        show_error(str(error))
 
 
 def _leave(controller: RunController, latest: Latest, watch: ViewerWatch, *_: object) -> None:

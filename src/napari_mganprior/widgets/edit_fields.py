@@ -69,6 +69,16 @@ class EditFields(QWidget):
             if chosen in names:
                 self.prior.value = chosen
 
+    def offer_codes(self, *, inside: bool) -> None:
+        """Say where codes can be opened from: the chosen layer brings some inside it, or a file."""
+        self.codes_button.setText("Open its codes" if inside else "Open codes…")
+        self.codes_button.setToolTip(
+            "Edit the picture that this layer was inverted from, with the codes found then"
+            if inside
+            else "Edit the picture with codes that the form Invert saved, an .npz file; prior and "
+            "pixel-size factor must be those it was inverted with"
+        )
+
     def _make_fields(self) -> None:
         images = partial(_images, self._viewer)
         self.image = ComboBox(
@@ -104,6 +114,8 @@ class EditFields(QWidget):
         self.invert_button = _button(
             "Invert", "Find the codes of the picture; then it can be edited"
         )
+        self.codes_button = _button("", "")
+        self.offer_codes(inside=False)
         self.cancel_button = _button("Cancel", "End what is under way and keep nothing")
         self.boundary_button = _button("Load boundary…", "Add a slider for a .npy file, 1 x D")
         self.reset_button = _button("Reset", "Bring all sliders to 0")
@@ -114,7 +126,9 @@ class EditFields(QWidget):
         self.bar = QProgressBar()
         self.bar.setRange(0, BAR_STEPS)
         self.bar.setTextVisible(False)
-        self.status = QLabel("Press 'Invert' first: its codes are what is edited.")
+        self.status = QLabel(
+            "Press 'Invert' first, or open codes that were found already: they are what is edited."
+        )
         self.status.setWordWrap(True)
         self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())
 
@@ -141,7 +155,7 @@ class EditFields(QWidget):
         fields = QVBoxLayout(whole)
         fields.setContentsMargins(0, 0, 0, 0)
         fields.addWidget(form)
-        fields.addLayout(_row(self.invert_button, self.cancel_button, self.bar))
+        fields.addLayout(_row(self.invert_button, self.codes_button, self.cancel_button, self.bar))
         fields.addWidget(self.tabs)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)

@@ -44,8 +44,17 @@ class Taken:
     look: dict[str, Any]
 
 
-def take_picture(layer: Image, dims: Dims) -> Taken:
-    """Copy the plane of an image layer that is on screen.
+def take_picture(layer: Image, dims: Dims, cut: Cut | None = None) -> Taken:
+    """Copy a plane of an image layer.
+
+    Parameters
+    ----------
+    layer : Image
+        The layer.
+    dims : Dims
+        The viewer's.
+    cut : Cut, optional
+        Which plane; the one on screen if left out.
 
     Raises
     ------
@@ -56,7 +65,7 @@ def take_picture(layer: Image, dims: Dims) -> Taken:
         raise ImageError(
             f"Got '{layer.name}' of {layer.ndim} axis; wanted 2 or more. Choose another image."
         )
-    cut = cut_layer(layer, dims)
+    cut = cut_layer(layer, dims) if cut is None else cut
     try:
         pixels = np.array(cut.take(full_resolution(layer)))
     except (OSError, ValueError, IndexError) as error:

@@ -33,7 +33,8 @@ class InvertWidget(TaskForm):
         self._checked: tuple[Any, str] = (None, "")
         self.save_button = QPushButton("Save codes ...")
         self.save_button.setToolTip(
-            "Write the codes of the last result to an .npz file, to begin another run at them"
+            "Write the codes of the last result to an .npz file, to begin another run at them or "
+            "to edit"
         )
         self.save_button.setEnabled(False)
         self.save_button.clicked.connect(self._ask_and_save)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_mganprior.runs import RunResult
 from napari_mganprior.widgets.inputs import Inputs
+from napari_mganprior.widgets.kept_codes import keep_codes
 from napari_mganprior.widgets.reference import compare_planes, describe_likeness
 from napari_mganprior.widgets.results import add_result, in_layer
 from napari_mganprior.widgets.trust_layers import (
@@ -89,6 +90,8 @@ def show_result(
         said = " " + describe_likeness(figures, wanted.truth_name, inside=hole)
         recipe["likeness"] = {"reference": wanted.truth_name, **figures}
     layer = add_result(viewer, inputs, restoration.image, recipe)
+    if inputs.spec.name == "invert":
+        keep_codes(layer, restoration)
     layers: list[Layer] = [layer]
     frames = result.frames
     if wanted.history and frames is not None:
