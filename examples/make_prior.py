@@ -208,12 +208,12 @@ MAKINGS = {
     ),
     "blood": Making(
         text=BLOOD,
-        config=TrainingConfig.for_resolution(64, image_channels=3, n_images=90_000, bfloat16=True),
+        config=TrainingConfig.for_resolution(64, image_channels=3, n_images=60_000, bfloat16=True),
         kept=(400, 540),
     ),
     "satellite": Making(
         text=SATELLITE,
-        config=TrainingConfig.for_resolution(64, image_channels=3, n_images=80_000, bfloat16=True),
+        config=TrainingConfig.for_resolution(64, image_channels=3, n_images=60_000, bfloat16=True),
     ),
 }
 
