@@ -46,12 +46,40 @@ def test_every_pixel_is_drawn_and_the_result_says_so(scene, tiny_prior, quick, d
 
 def test_the_residual_is_drawn_minus_measured(scene, tiny_prior, quick, bad):
     image = noisy(scene).astype(np.float32)
-    result = result_of(Denoising(image, tiny_prior, config=quick, device="cpu", mask=bad))
+    run = Denoising(image, tiny_prior, config=quick, device="cpu", mask=bad, drawing_only=True)
+    result = result_of(run)
     inside = ~bad & (result.image > image.min()) & (result.image < image.max())
     np.testing.assert_allclose(
         result.residual[inside], (result.image - image)[inside], rtol=1e-4, atol=1e-3
     )
     assert not result.residual[bad].any()
+
+
+def test_the_noisy_image_says_what_the_drawing_lacks(scene, tiny_prior, quick, bad):
+    """Law: a prior that draws next to nothing of the image costs no more than a filter would."""
+    image = noisy(scene).astype(np.float32)
+    options = {"config": quick, "device": "cpu", "mask": bad, "noise": NoiseConfig(level=12.0)}
+    drawn, mixed = (
+        result_of(Denoising(image, tiny_prior, drawing_only=only, **options))
+        for only in (True, False)
+    )
+    assert np.array_equal(drawn.residual, mixed.residual)  # what the prior leaves unexplained
+    assert np.array_equal(drawn.image[bad], mixed.image[bad])  # nothing was measured there
+    errors = [np.mean((i.astype(float) - scene)[~bad] ** 2) for i in (drawn.image, mixed.image)]
+    assert errors[1] < 0.5 * min(errors[0], 12.0**2)
+    assert (drawn.recipe["drawing_only"], mixed.recipe["drawing_only"]) == (True, False)
+
+
+def test_an_older_recipe_gives_the_drawing(scene, tiny_prior, quick, monkeypatch, prior_folder):
+    """Recipes written before there was a filter say nothing of it."""
+    monkeypatch.setenv("NAPARI_MGANPRIOR_PRIORS", str(prior_folder))
+    image = noisy(scene)
+    run = Denoising(image, tiny_prior, config=quick, device="cpu", drawing_only=True)
+    result = result_of(run, 3)
+    recipe = json.loads(json.dumps(result.recipe))
+    assert np.array_equal(replay(recipe, image).image, result.image)
+    del recipe["drawing_only"]
+    assert np.array_equal(replay(recipe, image).image, result.image)
 
 
 def test_dead_pixels_are_filled_whatever_they_hold(scene, tiny_prior, quick, bad):
@@ -165,7 +193,9 @@ def test_stopping_early_keeps_what_is_there(scene, tiny_prior, quick):
     untouched = result.uncertainty == 0
     assert 0 < untouched.mean() < 1
     assert np.array_equal(result.image[untouched], image[untouched])
-    assert np.array_equal(run.preview(), result.image)
+    run = Denoising(image, tiny_prior, config=quick, device="cpu", drawing_only=True)
+    drawn = result_of(run, 1)
+    assert np.array_equal(run.preview(), drawn.image)  # previews show what is drawn
 
 
 def test_the_public_function_denoises(scene, tiny16_prior_path):

@@ -93,6 +93,21 @@ def test_negative_values_are_restored_in_their_own_range(tiny_prior: LoadedPrior
     assert result.image.max() < -700
 
 
+def test_what_is_darker_than_the_percentiles_stays_so(tiny_prior: LoadedPrior) -> None:
+    """A thin hole in the darkest structure is filled as dark as that; a hot pixel counts little."""
+    image = np.random.default_rng(0).uniform(100, 200, (40, 50))
+    image[20:23, 20:26] = 60.0  # fewer pixels than the lower percentile cuts off
+    mask = np.zeros(image.shape, bool)
+    mask[21, 22:24] = True
+    hot = image.copy()
+    hot[5, 5] = 1e6
+    for given in (image, hot):
+        run = Inpainting(given, mask, tiny_prior, config=CONFIG, device="cpu")
+        for _ in run:
+            pass
+        assert run.result().image[mask].mean() < 85
+
+
 def test_nan_under_the_damage_is_filled(tiny_prior: LoadedPrior) -> None:
     image = _image(dtype="float32")
     image[_mask()] = np.nan

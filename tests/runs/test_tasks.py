@@ -92,7 +92,8 @@ def test_a_form_gets_the_options_that_count():
     recipe = {
         "task": "denoise", "prior": {"name": "nuclei"}, "quality": "fast", "seed": 2, "zoom": 1.0,
         "damage": {"grow": 0, "feather": 0, "region": None}, "noise": {"given": noise},
-        "find_bad": True, "overrides": {"n_codes": 4}, "pick": "best", "layers": {"scope": "slice"},
+        "find_bad": True, "drawing_only": False, "overrides": {"n_codes": 4}, "pick": "best",
+        "layers": {"scope": "slice"},
     }  # fmt: skip
     assert form_state(recipe) == {
         "task": "denoise", "prior": "nuclei", "quality": "fast", "seed": 2, "zoom": 1.0,

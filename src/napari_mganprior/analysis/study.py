@@ -235,7 +235,8 @@ class LayerStudy:
             return Inpainting(measured, mask, prior, **options)
         if self.config.task == "denoise":
             noise = NoiseConfig(level=self._trial.level)
-            return Denoising(measured, prior, noise=noise, mask=mask, **options)
+            # what is studied is the prior: what a filter adds to its drawing is not its merit
+            return Denoising(measured, prior, noise=noise, mask=mask, drawing_only=True, **options)
         if self.config.task == "super-resolve":
             return SuperResolution(measured, prior, factor=self.config.factor, **options)
         if self.config.task == "colorize":

@@ -34,7 +34,9 @@ from napari_mganprior.restore.result import Restoration, RestoreStep, WindowCode
 from napari_mganprior.restore.search import codes_of, pictures
 from napari_mganprior.tiling import TilePlan, Window
 
-__all__ = ["Surface", "WindowTask", "to_pixels"]
+__all__ = ["Surface", "WindowTask", "to_pixels", "within_reach"]
+
+_REACH = 2.0  # half of the range again on either side
 
 Picture = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]
 
@@ -409,6 +411,16 @@ def to_pixels(values: NDArray[np.floating], dtype: np.dtype[Any]) -> NDArray[Any
         high = float(np.nextafter(high, 0.0))
     whole: NDArray[Any] = np.clip(np.rint(values), low, high).astype(dtype)
     return whole
+
+
+def within_reach(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cut off what lies so far outside [-1, 1] that it is no part of the picture.
+
+    The ends of that range are percentiles: the brightest and darkest pixels lie beyond, and what
+    is drawn from cut values misses their contrast. A hot pixel lies much further, and would
+    outweigh all others.
+    """
+    return np.clip(values, -_REACH, _REACH)
 
 
 def _drawings(step: Step) -> tuple[NDArray[np.float32], int]:

@@ -1,4 +1,7 @@
-"""Draw a noisy image anew from what a prior knows, and stop where only noise is left to explain."""
+"""Draw a noisy image anew from what a prior knows, and stop where only noise is left to explain.
+
+The drawing then tells a filter what in the noisy image is no noise (`restore.filtering`).
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +21,8 @@ from napari_mganprior.inversion.config import InversionConfig, preset
 from napari_mganprior.operators.base import Operator
 from napari_mganprior.operators.denoising import Denoising as DenoisingOperator
 from napari_mganprior.restore.base import to_pixels
-from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels, smoothed
+from napari_mganprior.restore.filtering import filtered, thresholded
+from napari_mganprior.restore.noise import NoiseConfig, find_bad_pixels, mended, smoothed
 from napari_mganprior.restore.result import Restoration
 from napari_mganprior.restore.sheets import SheetTask
 from napari_mganprior.restore.tasks import find_task
@@ -34,9 +38,9 @@ _LEAST_PHOTONS = 1.0  # in the likelihood, where the drawing itself says how man
 class Denoising(SheetTask):
     """One denoising of one 2-D image, to be iterated over.
 
-    Every pixel of the result is drawn by the prior: an estimate, where the input was a
-    measurement. Everything is checked when it is made; nothing is computed before the first
-    step.
+    Every pixel of the result is an estimate, where the input was a measurement: what the prior
+    drew and what the noisy image says besides, noise filtered out. Everything is checked when it
+    is made; nothing is computed before the first step.
 
     Parameters
     ----------
@@ -50,6 +54,8 @@ class Denoising(SheetTask):
         (H, W); pixels that are not 0 are bad (dead, hot), and are invented.
     find_bad : bool
         Add to the mask what `find_bad_pixels` finds.
+    drawing_only : bool
+        Return what the prior drew, and take nothing from the noisy image.
     quality, config, overrides, seed, device, zoom, precision, start, pick
         As for `Inpainting`; a quality takes twice the evaluations here.
 
@@ -82,6 +88,7 @@ class Denoising(SheetTask):
         noise: NoiseConfig | None = None,
         mask: ArrayLike | None = None,
         find_bad: bool = False,
+        drawing_only: bool = False,
         quality: str = "balanced",
         config: InversionConfig | None = None,
         overrides: Mapping[str, Any] | None = None,
@@ -99,7 +106,7 @@ class Denoising(SheetTask):
         bad = marked
         if find_bad and picture.ndim in (2, 3) and picture.dtype.kind in "iuf":
             bad = checked_mask(marked | find_bad_pixels(picture), picture, may_be_empty=True)
-        self._find_bad = find_bad
+        self._find_bad, self._drawing_only = find_bad, bool(drawing_only)
         self._given = NoiseConfig() if noise is None else noise
         self._noise_grows = self._given.model == "poisson"
         super().__init__(
@@ -128,6 +135,8 @@ class Denoising(SheetTask):
 
         weights = 1 / variance(_FEWEST_PHOTONS)
         self._weights = np.where(good, weights / weights[good].mean(), 0.0)
+        self._everywhere = self.noise.variance(signal, photons=_LEAST_PHOTONS)
+        self._itself: NDArray[np.float64] | None = None
         unit = (values.high - values.low) / 2
         # in generator's units
         self._variance = variance(0.0) / unit**2
@@ -195,11 +204,46 @@ class Denoising(SheetTask):
         share = self._share**2
         return float(middle - at) * share, float(middle) * share, float(least) * share
 
+    def preview(self) -> NDArray[Any]:
+        """Draw the best picture so far; of the result's shape and dtype.
+
+        It is what the prior draws: the result is filtered besides, which takes longer.
+        """
+        picture, _, drawn = self._rough_picture()
+        return self._placed(self._values.decode(picture), drawn, self._before(self._pick))
+
     def _composed(
         self, picture: NDArray[np.float32], drawn: NDArray[np.bool_], before: Restoration | None
     ) -> NDArray[Any]:
+        values = self._values.decode(picture)
+        if not self._drawing_only:
+            values = self._with_measured(values, drawn)
+        return self._placed(values, drawn, before)
+
+    def _with_measured(
+        self, values: NDArray[np.floating], drawn: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """Add to what was drawn what the noisy image says besides.
+
+        The filter's pilot is the mean of the drawing, which leaves detail out, and of the image
+        filtered by itself, which leaves weak structures out: their faults differ, and their mean
+        measured better than either (docs/benchmarks-ideas.md).
+        """
+        shape = (*drawn.shape, 1) if self._image.ndim == 3 else drawn.shape
+        there, bad = drawn.reshape(shape), self._mask.reshape(shape)
+        if self._itself is None:  # the same for every picture
+            self._itself = thresholded(mended(self._image, self._mask), self._everywhere)
+        drawing = np.where(there, values, self._itself)
+        noisy = np.where(bad, drawing, self._image)
+        found = filtered(noisy, (drawing + self._itself) / 2, self._everywhere)
+        return np.where(bad, drawing, found)
+
+    def _placed(
+        self, values: NDArray[np.floating], drawn: NDArray[np.bool_], before: Restoration | None
+    ) -> NDArray[Any]:
+        """Put values where something was drawn, within what was measured."""
         measured = self._image[~self._mask]
-        values = np.clip(self._values.decode(picture), float(measured.min()), float(measured.max()))
+        values = np.clip(values, float(measured.min()), float(measured.max()))
         restored = (self._image if before is None else before.image).copy()
         restored[drawn] = to_pixels(values[drawn], self._image.dtype)
         return restored
@@ -223,4 +267,5 @@ class Denoising(SheetTask):
             "replaces": "every pixel",
             "noise": {"given": self._given.to_dict(), "used": self.noise.to_dict()},
             "find_bad": self._find_bad,
+            "drawing_only": self._drawing_only,
         }

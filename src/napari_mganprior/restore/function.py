@@ -129,6 +129,7 @@ def denoise(
     read_noise: float | None = None,
     mask: "LabelsData | None" = None,
     find_bad: bool = False,
+    drawing_only: bool = False,
     method: str = "multi-code",
     quality: str = "balanced",
     seed: int = 0,
@@ -154,6 +155,9 @@ def denoise(
         (H, W); pixels that are not 0 are bad, and are filled.
     find_bad : bool
         Find further bad pixels, see `find_bad_pixels`.
+    drawing_only : bool
+        Return what the prior drew, and take nothing from the noisy image; otherwise the drawing
+        tells a filter what in that is no noise.
     method, quality, seed, device, zoom, pick
         As for `inpaint`.
 
@@ -169,7 +173,7 @@ def denoise(
     """
     options = {
         "noise": noise, "level": level, "gain": gain, "offset": offset, "read_noise": read_noise,
-        "find_bad": find_bad,
+        "find_bad": find_bad, "drawing_only": drawing_only,
     }  # fmt: skip
     return _done(
         "denoise", image, prior, mask=mask, options=options, quality=quality, seed=seed,

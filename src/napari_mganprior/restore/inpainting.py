@@ -18,7 +18,7 @@ from napari_mganprior.damage import DamageConfig, grown, in_region, mixing_share
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.inversion.loop import Step
-from napari_mganprior.restore.base import Picture, WindowTask, to_pixels
+from napari_mganprior.restore.base import Picture, WindowTask, to_pixels, within_reach
 from napari_mganprior.restore.result import Restoration
 from napari_mganprior.restore.search import cut_for, search_window
 from napari_mganprior.tiling import Window
@@ -117,7 +117,7 @@ class Inpainting(WindowTask):
         hidden = self._mask if self._image.ndim == 2 else self._mask[..., None]
         clean = np.where(hidden, self._image[~self._mask].min(), self._image)
         return Canvas(
-            self._values.encode(clean),
+            within_reach(self._values.encode(clean, clip=False)),
             self._mask,
             self._wanted,
             zoom=self.zoom,

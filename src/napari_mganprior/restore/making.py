@@ -110,8 +110,15 @@ def _denoising(
         offset=told["offset"],
         read_noise=told["read_noise"],
     )
-    find_bad = bool(told["find_bad"])
-    return Denoising(image, prior, noise=noise, mask=mask, find_bad=find_bad, **engine)
+    return Denoising(
+        image,
+        prior,
+        noise=noise,
+        mask=mask,
+        find_bad=bool(told["find_bad"]),
+        drawing_only=bool(told["drawing_only"]),
+        **engine,
+    )
 
 
 def _super_resolution(

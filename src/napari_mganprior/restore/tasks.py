@@ -198,6 +198,11 @@ _DENOISE = (
         flag="--find-bad-pixels",
         help="fill pixels unlike all their neighbours too (dead, hot, salt and pepper)",
     ),
+    Option(
+        name="drawing_only", kind=bool, default=False, label="Only what was drawn",
+        help="take no detail from the noisy image, which a filter does otherwise, told by the "
+        "drawing what is no noise",
+    ),
 )  # fmt: skip
 _SUPER_RESOLVE = (
     Option(
@@ -242,8 +247,9 @@ TASKS: dict[str, TaskSpec] = {
             name="denoise", title="Denoise", done="denoised", mask="optional",
             options=_DENOISE, steps=2, help="draw a noisy image anew",
             about="Draw a noisy PNG or TIFF image anew from what a prior knows, and stop where "
-            "only noise is left to explain. Every pixel becomes an estimate. Levels are in the "
-            "image's units, and are measured in the image if left out.",
+            "only noise is left to explain; the drawing then tells a filter what in the image is "
+            "no noise. Every pixel becomes an estimate. Levels are in the image's units, and are "
+            "measured in the image if left out.",
         ),
         TaskSpec(
             name="super_resolve", title="Super-resolve", done="super-resolved",
@@ -362,6 +368,8 @@ def recorded_options(recipe: Mapping[str, Any], *, used: bool = False) -> dict[s
             told |= {("noise" if key == "model" else key): value for key, value in known.items()}
     if "find_bad" in recipe:
         told["find_bad"] = recipe["find_bad"]
+    if recipe.get("task") == "denoise":  # before there was a filter, nothing was said of it
+        told["drawing_only"] = recipe.get("drawing_only", True)
     if isinstance(operator, Mapping):
         told |= {key: operator[key] for key in ("factor", "kernel", "sigma") if key in operator}
     if recipe.get("task") == "colorize":

@@ -58,5 +58,6 @@ class DenoiseWidget(TaskForm):
 
 
 def _noise(choice: Choice) -> NoiseConfig:
-    told = {key: value for key, value in choice.options.items() if key != "find_bad"}
+    others = ("find_bad", "drawing_only")
+    told = {key: value for key, value in choice.options.items() if key not in others}
     return NoiseConfig(model=told.pop("noise", "gaussian"), **told)
