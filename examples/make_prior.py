@@ -208,12 +208,16 @@ MAKINGS = {
     ),
     "blood": Making(
         text=BLOOD,
-        config=TrainingConfig.for_resolution(64, image_channels=3, n_images=60_000, bfloat16=True),
+        config=TrainingConfig(
+            n_images=64_000, image_channels=3, r1_late_after=32_000, augment=False
+        ),
         kept=(400, 540),
     ),
     "satellite": Making(
         text=SATELLITE,
-        config=TrainingConfig.for_resolution(64, image_channels=3, n_images=60_000, bfloat16=True),
+        config=TrainingConfig(
+            n_images=110_000, image_channels=3, r1_late_after=32_000, augment=False
+        ),
     ),
 }
 
