@@ -28,7 +28,7 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 .PHONY: help venv system lint format test test-windows test-engine test-fast test-oldest \
 	coverage demo prior-nuclei prior-histology prior-blood prior-satellite priors priors-gpu \
 	encoder bench-inpaint bench-own-prior bench-reference bench-tasks bench-losses bench-methods \
-	bench-training bench-quality bench-ideas bench-layers bench-ui bench-ui-training bench-edit bench-newcomer \
+	bench-training bench-quality bench-fresh bench-shares bench-ideas bench-layers bench-ui bench-ui-training bench-edit bench-newcomer \
 	fuzz-imports screenshots samples build wheel-check clean
 
 help:  ## print this list
@@ -161,6 +161,12 @@ bench-training: $(STAMP)  ## images a second of the trainer, with and without bf
 
 bench-quality: $(STAMP)  ## every task, method and prior against what else there is; docs/benchmarks.md; needs DATA
 	$(BIN)/python benchmarks/quality.py --data $(DATA) --vgg $(VGG) $(ARGS)
+
+bench-fresh: $(STAMP)  ## denoising and x4 on pictures that no setting was chosen on; needs DATA
+	$(BIN)/python benchmarks/fresh.py --data $(DATA) $(ARGS)
+
+bench-shares: $(STAMP)  ## how drawing and interpolation should share a super-resolved picture; needs DATA
+	$(BIN)/python benchmarks/shares.py --data $(DATA) $(ARGS)
 
 bench-ideas: $(STAMP)  ## what was tried where bench-quality missed an aim; docs/benchmarks-ideas.md; needs DATA
 	$(BIN)/python benchmarks/ideas.py --data $(DATA) --vgg $(VGG) $(ARGS)

@@ -157,7 +157,9 @@ def _open(
         noise = NoiseConfig(model="poisson", gain=1.0, offset=0.0, read_noise=0.0)
         return Denoising(case.measured, prior, noise=noise, mask=left, **options)
     if case.factor > 1:
-        return SuperResolution(case.measured, prior, factor=case.factor, **options)
+        return SuperResolution(
+            case.measured, prior, factor=case.factor, drawing_only=True, **options
+        )
     return Reconstruction(case.measured, prior, **options)
 
 
@@ -169,6 +171,11 @@ def _drawn(run: WindowTask) -> Image:
     return run._values.decode(drawings_of(step.image))
 
 
+def drawn_by_each(case: Case, prior: LoadedPrior, seed: int) -> Image:
+    """Return what each restart drew with the default's settings, as the truth is shaped."""
+    return _shaped(case, _drawn(_open(case, prior, seed)))
+
+
 def _shaped(case: Case, image: Image) -> Image:
     """Bring a drawing to the truth's shape and range."""
     image = np.asarray(image, np.float64).reshape(*image.shape[:-3], *case.truth.shape)
@@ -176,7 +183,7 @@ def _shaped(case: Case, image: Image) -> Image:
 
 
 def _default(case: Case, prior: LoadedPrior, seed: int, **changes: Any) -> Image:
-    """Carry the task out; of a denoising, the drawing alone."""
+    """Carry the task out; of denoising and super-resolution, the drawing alone."""
     run = _open(case, prior, seed, **changes)
     if isinstance(run, Denoising):
         return _within(case, _shaped(case, _drawn(run)).mean(0))
@@ -281,7 +288,7 @@ def _filling_mixes(case: Case, prior: LoadedPrior, seed: int) -> Results:
 def _enlarging_mixes(case: Case, prior: LoadedPrior, seed: int) -> Results:
     """Mix with bicubic interpolation that agrees with what was measured, as the drawing does."""
     y = case.measured
-    each = _shaped(case, _drawn(_open(case, prior, seed)))
+    each = drawn_by_each(case, prior, seed)
     drawn = back_projected(each.mean(0), y, case.factor)
     enlarged = bicubic(y, case.factor)
     smooth = back_projected(enlarged, y, case.factor)

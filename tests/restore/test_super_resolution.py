@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from skimage.transform import resize
 
 from napari_mganprior import SuperResolution, replay, super_resolve
 from napari_mganprior.errors import ImageError, MaskError, PriorError, SettingsError
@@ -53,6 +54,55 @@ def test_other_kernels_agree_too(small, tiny_prior, quick, kernel, sigma):
     )
     away = np.abs(reduced(result_of(run).image, 4, kernel=kernel, sigma=sigma) - image)
     assert away.max() < 0.01 * np.ptp(image)
+
+
+def test_interpolation_has_a_share_unless_told_otherwise(small, tiny_prior, quick):
+    """Law: the result lies between the drawing and bicubic interpolation, both made to agree."""
+    image = small.astype(np.float64)  # no rounding
+    options = {"factor": 4, "config": quick, "device": "cpu"}
+    mixed, drawn = (
+        result_of(SuperResolution(image, tiny_prior, drawing_only=only, **options))
+        for only in (False, True)
+    )
+    run = SuperResolution(image, tiny_prior, **options)
+    smooth = run._agreeing(resize(image, (80, 96), order=3, mode="edge", anti_aliasing=False))
+    low, high = np.minimum(drawn.image, smooth), np.maximum(drawn.image, smooth)
+    little = 0.03 * np.ptp(image)  # shares differ from place to place: agreeing again costs that
+    assert ((low - little <= mixed.image) & (mixed.image <= high + little)).all()
+    # a tiny prior explains an image less well than interpolation does, but for some of it
+    to_drawing, to_smooth = (np.abs(mixed.image - x).mean() for x in (drawn.image, smooth))
+    assert 0 < to_smooth < to_drawing
+    assert (drawn.recipe["drawing_only"], mixed.recipe["drawing_only"]) == (True, False)
+
+
+def test_who_explains_more_nearby_has_the_larger_share(small, tiny_prior, quick):
+    image = small.astype(np.float64)
+    run = SuperResolution(image, tiny_prior, factor=2, config=quick, device="cpu")
+    good, poor = image.repeat(2, 0).repeat(2, 1), np.full((40, 48), image.mean())
+    all_, nothing = np.ones((40, 48), bool), np.zeros((40, 48), bool)
+    assert run._share(poor, good, all_) == pytest.approx(0, abs=1e-9)
+    assert run._share(good, poor, all_) == pytest.approx(1, abs=1e-9)
+    assert (run._share(good, good, all_) == 1).all()
+    assert (run._share(poor, good, nothing) == 1).all()
+    left = np.arange(48) < 24
+    share = run._share(np.where(left, good, poor), np.where(left, poor, good), all_)
+    assert share[:, :8].min() > 0.99
+    assert share[:, -8:].max() < 0.01
+
+
+def test_a_recipe_from_before_interpolation_had_a_share(
+    small, tiny_prior, quick, prior_folder, monkeypatch
+):
+    """Law: it says nothing of it, and gives the pixels of then."""
+    monkeypatch.setenv("NAPARI_MGANPRIOR_PRIORS", str(prior_folder))
+    run = SuperResolution(
+        small, tiny_prior, factor=2, config=quick, device="cpu", drawing_only=True
+    )
+    result = result_of(run, 3)
+    recipe = json.loads(json.dumps(result.recipe))
+    assert np.array_equal(replay(recipe, small).image, result.image)
+    del recipe["drawing_only"]
+    assert np.array_equal(replay(recipe, small).image, result.image)
 
 
 def test_a_picture_is_reduced_as_a_window_is():

@@ -108,7 +108,9 @@ def test_a_form_gets_the_options_that_count():
         "task": "super_resolve",
         "operator": {"factor": 2, "kernel": "gaussian", "sigma": 1},
     }
-    assert task_state(enlarged) == {"options": {"factor": 2, "kernel": "gaussian", "sigma": 1}}
+    # of a time when a drawing was all there was
+    old = {"factor": 2, "kernel": "gaussian", "sigma": 1, "drawing_only": True}
+    assert task_state(enlarged) == {"options": old}
     assert task_state({"task": "invert", "codes_given": 3}) == {"codes given": 3}
     assert task_state({"task": "of tomorrow", "noise": 3, "overrides": 7}) == {}
 

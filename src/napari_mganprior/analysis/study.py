@@ -235,10 +235,12 @@ class LayerStudy:
             return Inpainting(measured, mask, prior, **options)
         if self.config.task == "denoise":
             noise = NoiseConfig(level=self._trial.level)
-            # what is studied is the prior: what a filter adds to its drawing is not its merit
+            # what is studied is the prior: what is added to its drawing is not its merit
             return Denoising(measured, prior, noise=noise, mask=mask, drawing_only=True, **options)
         if self.config.task == "super-resolve":
-            return SuperResolution(measured, prior, factor=self.config.factor, **options)
+            return SuperResolution(
+                measured, prior, factor=self.config.factor, drawing_only=True, **options
+            )
         if self.config.task == "colorize":
             return Colorization(measured, prior, **options)
         return Reconstruction(measured, prior, **options)

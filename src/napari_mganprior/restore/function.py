@@ -226,6 +226,7 @@ def super_resolve(
     factor: int = 4,
     kernel: Kernel = "binning",
     sigma: float = 1.0,
+    drawing_only: bool = False,
     method: str = "multi-code",
     quality: str = "balanced",
     seed: int = 0,
@@ -249,6 +250,9 @@ def super_resolve(
         program, or a microscope's blur and camera pixels.
     sigma : float
         Standard deviation of that blur in pixels of the result, above 0 .. 64.
+    drawing_only : bool
+        Take the result from what the prior drew alone; otherwise bicubic interpolation has its
+        share in it, the larger the better it explains what was measured nearby.
     method, quality, seed, device, pick
         As for `inpaint`.
 
@@ -263,7 +267,9 @@ def super_resolve(
     ImageError, PriorError, SettingsError, DeviceError, ComputeError
         If an input cannot be used or the computation fails.
     """
-    options = {"factor": factor, "kernel": kernel, "sigma": sigma}
+    options = {
+        "factor": factor, "kernel": kernel, "sigma": sigma, "drawing_only": drawing_only
+    }  # fmt: skip
     return _done(
         "super_resolve", image, prior, options=options, quality=quality, seed=seed, device=device,
         method=method, pick=pick,

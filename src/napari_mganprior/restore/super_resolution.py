@@ -29,6 +29,7 @@ __all__ = ["SuperResolution", "reduced"]
 
 _SMOOTH_ROUNDS = 10
 _EXACT_ROUNDS = 20
+_NEARBY = 2.0  # measured pixels: standard deviation of what counts as nearby
 
 Kernel = Literal["binning", "bicubic", "gaussian"]
 
@@ -52,6 +53,9 @@ class SuperResolution(SheetTask):
         `operators.SuperResolution`.
     sigma : float
         Of the Gaussian, in pixels of the result.
+    drawing_only : bool
+        Take the result from what the prior drew alone; otherwise bicubic interpolation has its
+        share in it, the larger the better it explains what was measured nearby.
     quality, config, overrides, seed, device, precision, start, pick
         As for `Inpainting`; a quality takes twice the evaluations here.
 
@@ -79,6 +83,7 @@ class SuperResolution(SheetTask):
         factor: int = 4,
         kernel: Kernel = "binning",
         sigma: float = 1.0,
+        drawing_only: bool = False,
         quality: str = "balanced",
         config: InversionConfig | None = None,
         overrides: Mapping[str, Any] | None = None,
@@ -92,6 +97,7 @@ class SuperResolution(SheetTask):
         check_factor(factor, prior.generator.resolution, prior.card.name)
         self._reduction = Reduction(factor, kernel=kernel, sigma=sigma)
         self.factor, self._kernel, self._sigma = int(factor), kernel, float(sigma)
+        self._drawing_only = bool(drawing_only)
         check_size(picture.shape, self.factor)
         nothing = np.zeros(picture.shape[:2], bool)
         super().__init__(
@@ -150,11 +156,39 @@ class SuperResolution(SheetTask):
         self, picture: NDArray[np.float32], drawn: NDArray[np.bool_], before: Restoration | None
     ) -> NDArray[np.float64]:
         there = drawn if self._image.ndim == 2 else drawn[..., None]
-        if before is not None:
-            rest = before.image.astype(np.float64)
-        else:
-            rest = _enlarged(self._image.astype(np.float64), self._result_shape())
-        return np.where(there, self._values.decode(picture), rest)
+        values = self._values.decode(picture)
+        smooth = _enlarged(self._image.astype(np.float64), self._result_shape())
+        if not self._drawing_only:
+            share = self._share(values, smooth, drawn)
+            values = share * values + (1 - share) * smooth
+        return np.where(there, values, smooth if before is None else before.image)
+
+    def _share(
+        self,
+        values: NDArray[np.floating],
+        smooth: NDArray[np.float64],
+        drawn: NDArray[np.bool_],
+    ) -> NDArray[np.float64]:
+        """Return the share of what was drawn at every pixel, the rest being interpolation.
+
+        Of two estimates whose faults are independent the mean with weights 1 / variance is the
+        best. The variances are not known; how far each is nearby, reduced, from what was
+        measured, says something of them (docs/benchmarks-ideas.md has what that is worth).
+        """
+        seen = drawn[:: self.factor, :: self.factor]  # windows hold whole measured pixels
+        ours, theirs = (
+            gaussian_filter(np.where(seen, self._fault(picture), 0.0), _NEARBY, mode="reflect")
+            for picture in (values, smooth)
+        )
+        both = ours + theirs
+        share = np.divide(theirs, both, out=np.ones_like(both), where=both > 0)
+        larger = resize(share, drawn.shape, order=1, mode="edge", anti_aliasing=False)
+        return np.asarray(larger if self._image.ndim == 2 else larger[..., None], np.float64)
+
+    def _fault(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return how far off a picture is at each measured pixel, squared, (H, W)."""
+        away = (self._reduced(values) - self._image) ** 2
+        return np.asarray(away if away.ndim == 2 else away.mean(axis=-1))
 
     def _agreeing(
         self,
@@ -205,6 +239,7 @@ class SuperResolution(SheetTask):
     def _noted(self) -> dict[str, Any]:
         return {
             "replaces": "every pixel",
+            "drawing_only": self._drawing_only,
             "operator": {"factor": self.factor, "kernel": self._kernel, "sigma": self._sigma},
             # in pixels of the image: with these a viewer lays the result upon it
             "layer": {"scale": 1 / self.factor, "translate": -0.5 * (1 - 1 / self.factor)},

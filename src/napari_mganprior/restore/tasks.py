@@ -220,6 +220,11 @@ _SUPER_RESOLVE = (
         metavar="PX", only=("kernel", "gaussian"),
         help="standard deviation of that blur, in pixels of the result",
     ),
+    Option(
+        name="drawing_only", kind=bool, default=False, label="Only what was drawn",
+        help="give bicubic interpolation no share in the result, which it has otherwise, the "
+        "larger the better it explains what was measured nearby",
+    ),
 )  # fmt: skip
 _COLORIZE = (
     Option(
@@ -368,7 +373,8 @@ def recorded_options(recipe: Mapping[str, Any], *, used: bool = False) -> dict[s
             told |= {("noise" if key == "model" else key): value for key, value in known.items()}
     if "find_bad" in recipe:
         told["find_bad"] = recipe["find_bad"]
-    if recipe.get("task") == "denoise":  # before there was a filter, nothing was said of it
+    if recipe.get("task") in ("denoise", "super_resolve"):
+        # nothing was said of it while a drawing was all there was
         told["drawing_only"] = recipe.get("drawing_only", True)
     if isinstance(operator, Mapping):
         told |= {key: operator[key] for key in ("factor", "kernel", "sigma") if key in operator}
