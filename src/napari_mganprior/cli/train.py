@@ -329,6 +329,8 @@ def _card_text(args: argparse.Namespace, sources: "Sources", state: "TrainingSta
         chosen = args.channels
         words = chosen if isinstance(chosen, str) else ",".join(map(str, chosen))
         again += ["--channels", words]
+    if args.held_out:
+        again += ["--held-out", *(path.name for path in args.held_out)]
     return CardText(
         name=args.name,
         domain=domain,
