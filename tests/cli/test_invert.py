@@ -15,6 +15,9 @@ def test_codes_are_kept_and_begun_at(job, capsys):
     assert len(load_codes(codes)) > 1
     assert "drawn with tiny16" in capsys.readouterr().out
     assert main(["invert", image, "-o", str(job / "2.png"), "--start", codes, *ENGINE]) == 0
+    capsys.readouterr()
+    assert main(["run", str(job / "2.png"), image, "-o", str(job / "4.png"), "--quiet"]) == 0
+    assert "; not compared with the recorded result" in capsys.readouterr().out
     assert main(["invert", image, "-o", str(job / "3.png"), "--codes", codes, *ENGINE]) == 2
     assert "which exists already; wanted a new file" in capsys.readouterr().err
     wrong = [*ENGINE, "--prior", "tiny"]

@@ -32,11 +32,19 @@ def test_more_pixels_of_the_same_scene(enlarge, job, capsys):
     means = after.array.reshape(16, 2, 20, 2).mean(axis=(1, 3))
     assert np.abs(means - before).max() <= 0.5
     assert json.loads(after.description)["operator"]["factor"] == 2
-    assert "32x40 pixels drawn with tiny16" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "32x40 pixels drawn with tiny16" in said
+    assert "reduced again they are the input" in said
     again = [str(job / "out.tif"), str(job / "small.tif"), "-o", str(job / "2.tif")]
     assert main(["run", *again, "--quiet"]) == 0
     assert "identical to the recorded result" in capsys.readouterr().out
     assert read_image(job / "2.tif").scale == pytest.approx((0.25, 0.25))
+
+
+def test_other_kernels_promise_less(enlarge, capsys):
+    """Law: only of binned pixels is it said that they are the input."""
+    assert enlarge("--kernel", "gaussian") == 0
+    assert "reduced again they come close to the input" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,22 @@ def test_training_ends_with_a_prior_in_every_list(images, priors, capsys):
     assert "32 crops: distance to the pictures" in report.err
 
 
+def test_a_bundled_name_is_not_said_to_be_the_users(images, priors, capsys):
+    """Law: the name that is printed is that of the prior just trained."""
+    assert train(images, "--name", "nuclei") == 0
+    said = capsys.readouterr().out
+    assert "Use it with --prior user/nuclei," in said
+    assert read_entry("user/nuclei").sha256 in said
+
+
+def test_the_card_says_what_was_held_out(images, priors, tmp_path):
+    """Law: the command on the card repeats the run, with the same held-out images."""
+    (tmp_path / "others").mkdir()
+    (images / "9.png").rename(tmp_path / "others" / "9.png")
+    assert train(images, "--held-out", str(tmp_path / "others")) == 0
+    assert "--images 32 --held-out others`" in (priors / "mine.md").read_text(encoding="utf-8")
+
+
 def test_an_encoder_comes_with_it(images, priors, capsys, monkeypatch):
     """Law: the prior has an encoder, and card, list and report name the same file."""
     monkeypatch.setattr(command, "_ENCODER_MINUTES", (0.1, 0.1))

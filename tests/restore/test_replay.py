@@ -11,7 +11,7 @@ import pytest
 from napari_mganprior import replay
 from napari_mganprior.damage import DamageConfig
 from napari_mganprior.errors import MaskError, PriorError, SettingsError
-from napari_mganprior.restore import Inpainting, Replay, Series
+from napari_mganprior.restore import Inpainting, Replay, Series, SuperResolution
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +97,23 @@ def test_what_began_elsewhere_does_not_claim_to_be_repeatable(scene, holes, tiny
     other_mask = np.roll(holes, 3, axis=0)
     run = Inpainting(neighbour, other_mask, tiny_prior, config=quick, device="cpu", start=first)
     assert len(result_of(run).recipe["sessions"]) == 1
+
+
+def test_what_went_on_with_other_options_does_not_claim_to_be_repeatable(scene, tiny_prior, quick):
+    """Law: a recipe holds one set of options; where a session had others, it says so for good."""
+
+    def run(start=None, **options):
+        task = SuperResolution(
+            scene, tiny_prior, factor=2, config=quick, device="cpu", start=start, **options
+        )
+        return result_of(task, 1)
+
+    alike = run(run(drawing_only=True), drawing_only=True)
+    assert "repeatable" not in alike.recipe
+    assert np.array_equal(again(alike, scene).image, alike.image)
+    mixed = run(alike, drawing_only=False)
+    assert mixed.recipe["repeatable"] is False
+    assert run(mixed, drawing_only=False).recipe["repeatable"] is False
 
 
 def test_a_replay_can_be_iterated_again(scene, holes, tiny_prior, quick):

@@ -121,9 +121,10 @@ def _denoised(restoration: Any, by: str, took: str) -> str:
 
 def _enlarged(restoration: Any, by: str, took: str) -> str:
     height, width = restoration.uncertainty.shape[-2:]
+    exact = restoration.recipe["operator"]["kernel"] == "binning"
     return (
         f"{height}x{width} pixels drawn with {by}, {took}; every pixel is an estimate, reduced "
-        "again they are the input"
+        f"again they {'are' if exact else 'come close to'} the input"
     )
 
 

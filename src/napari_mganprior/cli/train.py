@@ -18,6 +18,7 @@ from napari_mganprior.priors import (
     check_free_name,
     check_prior_name,
     copy_prior,
+    read_entry,
     user_folder,
 )
 from napari_mganprior.runs.training_folder import hold_folder
@@ -280,8 +281,10 @@ def _publish(
         sha256 = _add_encoder(args, folder / args.name, state.seconds, sha256)
     _check_free(args)  # training takes hours
     copy_prior(folder, args.name, user_folder())
-    print(f"{user_folder() / args.name}.safetensors  sha256 {sha256}")
-    print(f"Use it with --prior {args.name}, or choose it in napari.")
+    path = user_folder() / f"{args.name}.safetensors"
+    print(f"{path}  sha256 {sha256}")
+    # where a bundled prior has the name, it goes by another one
+    print(f"Use it with --prior {read_entry(path).name}, or choose it in napari.")
 
 
 def _add_encoder(args: argparse.Namespace, stem: Path, seconds: float, sha256: str) -> str:
@@ -329,6 +332,8 @@ def _card_text(args: argparse.Namespace, sources: "Sources", state: "TrainingSta
         chosen = args.channels
         words = chosen if isinstance(chosen, str) else ",".join(map(str, chosen))
         again += ["--channels", words]
+    if args.held_out:
+        again += ["--held-out", *(path.name for path in args.held_out)]
     return CardText(
         name=args.name,
         domain=domain,

@@ -32,7 +32,8 @@ def decode_tiff(
             raise error_class(
                 f"Got {path.name} with {planes} planes (axes {series.axes}, shape "
                 f"{series.shape}); wanted one 2-D image. Save the plane as a file of its own, or "
-                "open the stack in napari, where the current slice is restored."
+                "open the stack in napari, where the current slice is restored. In the shell, "
+                "inpaint, denoise and the like take all planes with --planes slices."
             )
         samples = lengths.get("S", 1)
         photometric = tifffile.PHOTOMETRIC(page.photometric).name

@@ -29,7 +29,7 @@ from napari_mganprior.errors import ComputeError, OutOfMemoryError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig, overridden, preset
 from napari_mganprior.inversion.loop import Step
-from napari_mganprior.restore.record import chained, goes_on, write_recipe
+from napari_mganprior.restore.record import chained, goes_on, repeats, write_recipe
 from napari_mganprior.restore.result import Restoration, RestoreStep, WindowCodes, sha256_of
 from napari_mganprior.restore.search import codes_of, pictures
 from napari_mganprior.tiling import TilePlan, Window
@@ -221,12 +221,15 @@ class WindowTask(ABC):
         if self._current is not None:
             window, step = self._current
             codes[window] = codes_of(window, step, self._settings(window))
+        recipe = {**self._recipe(image), **self._noted()}
+        if earlier is not None and not repeats(earlier.recipe, recipe):
+            recipe["repeatable"] = False
         return Restoration(
             image=image,
             invented=invented,
             uncertainty=np.where(changed, deviation, 0.0).astype(np.float32),
             history=tuple(self._history),
-            recipe={**self._recipe(image), **self._noted()},
+            recipe=recipe,
             residual=self._residual(),
             estimated=changed & ~invented,
             average=average,

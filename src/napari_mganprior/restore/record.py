@@ -13,8 +13,9 @@ from napari_mganprior.damage import DamageConfig, pack_mask
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.restore.result import sha256_of
+from napari_mganprior.restore.tasks import recorded_options
 
-__all__ = ["FORMAT", "SESSION_SETTINGS", "chained", "goes_on", "write_recipe"]
+__all__ = ["FORMAT", "SESSION_SETTINGS", "chained", "goes_on", "repeats", "write_recipe"]
 
 FORMAT = 2
 """Of recipes; 1, of version 0.1.0's first development, had no mask and cannot be replayed."""
@@ -147,6 +148,22 @@ def chained(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str,
         counts = {key: session[key] for key in ("evaluations", "complete")}
         sessions.append({**counts, "settings": other} if other else counts)
     return [*sessions, *now["sessions"]]
+
+
+def repeats(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Say whether a run that went on from an earlier one can be repeated from its recipe.
+
+    Not if the earlier one cannot, or if the task was told something else then: a recipe holds one
+    set of options for all its sessions.
+
+    Parameters
+    ----------
+    before, now : mapping
+        Recipes; without a task, the earlier one says nothing of its options.
+    """
+    if not before.get("repeatable", True):
+        return False
+    return "task" not in before or recorded_options(before) == recorded_options(now)
 
 
 def _version(package: str) -> str:

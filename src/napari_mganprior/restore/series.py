@@ -17,7 +17,7 @@ from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
 from napari_mganprior.restore.base import WindowTask
 from napari_mganprior.restore.making import CLASSES, make_task
-from napari_mganprior.restore.record import chained, goes_on
+from napari_mganprior.restore.record import chained, goes_on, repeats
 from napari_mganprior.restore.result import (
     Restoration,
     RestoreStep,
@@ -363,7 +363,7 @@ class Series:
         common["seed"] = self._seed
         if self._start is not None:
             sessions = chained(self._start.recipe, {**common, "sessions": sessions})
-        return {
+        recipe = {
             **common,
             **self._about_planes(),
             "result": {"sha256": sha256_of(self._output)},
@@ -372,6 +372,10 @@ class Series:
             "evaluations": sum(session["evaluations"] for session in sessions),
             "seconds": round(self._seconds, 3),
         }
+        went_on = self._start is not None and not repeats(self._start.recipe, recipe)
+        if went_on or common.get("codes_given"):
+            recipe["repeatable"] = False
+        return recipe
 
     def _about_planes(self) -> dict[str, Any]:
         return {

@@ -322,7 +322,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
         if not mine:
             raise TrainingError(
                 f"Got the run in {folder}, which another process works at; wanted one that is "
-                "free. Wait until it has ended, or choose another name."
+                "free. Wait until it has ended, or choose another name or folder."
             )
         yield
 

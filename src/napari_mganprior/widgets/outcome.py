@@ -129,7 +129,8 @@ def _told(inputs: Inputs, recipe: dict[str, Any], invented: int) -> str:
         )
         return f"{several}all colours are invented, the luma is the input."
     if name == "super_resolve":
-        return "every pixel is an estimate; reduced again, they are the input."
+        are = "are" if recipe["operator"]["kernel"] == "binning" else "come close to"
+        return f"every pixel is an estimate; reduced again, they {are} the input."
     bad = f" {invented} bad pixels were filled." if invented else ""
     return f"every pixel is an estimate.{_noise(recipe)}{bad}"
 
