@@ -14,7 +14,10 @@ from napari_mganprior.arrays import ValueMap
 __all__ = ["DOMAINS", "OUTSIDE", "Picture", "pictures"]
 
 DOMAINS = ("nuclei", "histology", "blood", "satellite")
-OUTSIDE = {"grey": ("cell", "coins", "human_mitosis"), "rgb": ("ihc", "coffee", "retina")}
+OUTSIDE = {
+    "grey": ("cell", "coins", "human_mitosis"),
+    "rgb": ("immunohistochemistry", "coffee", "retina"),
+}
 """What scikit-image ships, to see what a prior does with what it has never seen."""
 
 _BUSY = {"nuclei": 0.25}  # standard deviation from which a crop is worth damaging

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -30,6 +31,11 @@ def picture():
     rows, columns = np.mgrid[:32, :32]
     truth = (0.6 * np.sin(rows / 4) + 0.3 * np.cos(columns / 5)).astype(np.float32)
     return load("domains").Picture("waves", truth)
+
+
+def test_every_picture_from_outside_is_one_that_scikit_image_names():
+    names = [name for kind in load("domains").OUTSIDE.values() for name in kind]
+    assert set(names) <= set(dir(skimage.data))
 
 
 @pytest.mark.parametrize("task", ["invert", "hole", "missing", "gaussian", "poisson", "x4"])
