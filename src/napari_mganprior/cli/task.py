@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> None:
 
     from napari_mganprior.cli.restoring import finished, open_prior
     from napari_mganprior.restore import open_run, save_codes
+    from napari_mganprior.restore.codes_file import image_sha256_in
 
     prior = open_prior(args)
     mask = laid.mask
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
     restoration = finished(task, args)
     write_result(args.output, laid, restoration)
     if getattr(args, "codes_out", None) is not None:
-        save_codes(args.codes_out, restoration.codes, prior.sha256)
+        of = image_sha256_in(restoration.recipe)
+        save_codes(args.codes_out, restoration.codes, prior.sha256, of)
     by = f"{prior.card.name} (sha256 {prior.sha256}), seed {args.seed}"
     took = f"in {restoration.recipe['seconds']:.1f} s"
     print(f"{args.output}: {_REPORTS[spec.name](restoration, by, took)}")
