@@ -11,7 +11,7 @@ from napari_mganprior.errors import ImageError, StorageError
 from napari_mganprior.files import check_not_input, check_output, read_image, read_mask
 from napari_mganprior.priors import find_prior
 from napari_mganprior.runs.batch import Laid, lay_out, write_result
-from napari_mganprior.runs.tasks import TaskSpec, find_task, overrides_in
+from napari_mganprior.runs.tasks import TaskSpec, find_task, noise_in_words, overrides_in
 
 __all__ = ["run"]
 
@@ -108,15 +108,12 @@ def _inpainted(restoration: Any, by: str, took: str) -> str:
 
 
 def _denoised(restoration: Any, by: str, took: str) -> str:
-    found = dict(restoration.recipe["noise"]["used"])
-    model = found.pop("model")
-    told = ", ".join(
-        f"{name.replace('_', ' ')} {value:.4g}"
-        for name, value in found.items()
-        if value is not None
-    )
+    told, each = noise_in_words(restoration.recipe)
+    rest = f", {'the rest ' if told else ''}measured in each plane," if each else ""
+    model = restoration.recipe["noise"]["used"]["model"]
     return (
-        f"{model} noise of {told} removed with {by}, {took}; every pixel is an estimate, "
+        f"{model} noise{f' of {told}' if told else ''}{rest} removed with {by}, {took}; every "
+        "pixel is an estimate, "
         f"{int(restoration.invented.sum())} bad pixels were filled"
     )
 
