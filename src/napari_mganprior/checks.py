@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_mganprior.arrays import ValueMap
 from napari_mganprior.errors import ImageError, MaskError, PriorError, SettingsError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig
@@ -23,6 +24,8 @@ __all__ = [
 
 _SMALLEST = 16
 _ZOOMS = (0.125, 8.0)
+_LARGEST = np.float64(1e30)  # squares of differences of such numbers are finite
+_FARTHEST = np.float64(1e12)  # times the span of the others; float64 holds both
 
 
 def checked_mask(
@@ -96,10 +99,32 @@ def check_image(image: NDArray[Any], damage: NDArray[np.bool_] | None = None) ->
                 f"Got {bad} values that are NaN or infinite outside the mask; wanted finite "
                 "numbers. Mark those pixels as damage, or replace them."
             )
+    _check_extremes(measured)
     if measured.min() == measured.max():
         raise ImageError(
             f"Got a constant image (every undamaged pixel is {measured.flat[0]}); wanted some "
             "structure to restore from. Choose another image or slice."
+        )
+
+
+def _check_extremes(measured: NDArray[Any]) -> None:
+    """Refuse what no arithmetic with the other values survives: marks for "no data", mostly."""
+    if measured.dtype.kind in "iu" and measured.dtype.itemsize < 8:
+        return
+    extreme = (measured > _LARGEST) | (measured < -_LARGEST)
+    others, said = measured[~extreme], ""
+    if others.size:
+        line = ValueMap.from_percentiles(others)
+        reach = _FARTHEST * (line.high - line.low)
+        extreme |= (measured > line.high + reach) | (measured < line.low - reach)
+        said = f" where most others lie in {line.low:.4g} .. {line.high:.4g}"
+    if extreme.any():
+        found = measured[extreme].astype(np.float64)
+        worst = found[np.abs(found).argmax()]
+        raise ImageError(
+            f"Got {found.size} extreme values, up to {worst:.4g} outside the mask{said}; "
+            f"wanted at most {_LARGEST:g}, and {_FARTHEST:g} times the span of the others. If they "
+            "stand for missing data, mark those pixels as damage; or replace them."
         )
 
 

@@ -40,6 +40,27 @@ def test_the_result_tells_what_was_removed(denoise, job, capsys):
     assert "identical to the recorded result" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ((), "gaussian noise, measured in each plane, removed with"),
+        (("--level", "10"), "gaussian noise of level 10 removed with"),
+        (
+            ("--noise", "poisson", "--gain", "1", "--offset", "0"),
+            "poisson noise of gain 1, offset 0, the rest measured in each plane, removed with",
+        ),
+    ],
+)
+def test_noise_of_one_plane_is_not_told_as_that_of_all(job, capsys, more, told):
+    image = read_image(job / "image.png").array[:16, :16].astype(float)
+    draw = np.random.default_rng(0).normal
+    planes = np.stack([image + draw(0, level, image.shape) for level in (5, 15)])
+    write_image(job / "stack.tif", np.uint8(np.clip(planes, 0, 255)), planes=True)
+    files = [str(job / "stack.tif"), "-o", str(job / "out.tif"), "--planes", "slices"]
+    assert main(["denoise", *files, "--prior", "tiny16", "--quality", "fast", *more]) == 0
+    assert told in capsys.readouterr().out
+
+
 def test_dead_pixels_and_photons(denoise, job, capsys):
     assert (
         denoise(

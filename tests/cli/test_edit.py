@@ -107,3 +107,16 @@ def test_codes_of_another_prior_are_refused(small, capsys):
     out = str(small / "1.png")
     assert main(["edit", image, "-o", out, "--codes", codes, "--move", "1=1", *wrong]) == 2
     assert "Got codes of the prior of sha256" in capsys.readouterr().err
+
+
+def test_codes_of_another_picture_are_refused(small, capsys):
+    """Law: where they are edited; a search of another picture may begin at them."""
+    image, other, codes = (str(small / name) for name in ("image.png", "other.png", "codes.npz"))
+    assert main(["invert", image, "-o", str(small / "0.png"), "--codes", codes, *ENGINE]) == 0
+    out = str(small / "1.png")
+    assert main(["edit", other, "-o", out, "--codes", codes, "--move", "1=1", *ENGINE]) == 2
+    told = capsys.readouterr().err
+    assert "Got codes of another image, whose pixels have the sha256" in told
+    assert "Choose the image that was inverted, or invert this image." in told
+    assert not (small / "1.png").exists()
+    assert main(["invert", other, "-o", out, "--start", codes, *ENGINE]) == 0

@@ -201,6 +201,13 @@ def test_a_refused_installation_leaves_nothing(
     assert not empty.exists() or list(empty.iterdir()) == []
 
 
+def test_what_is_no_prior_is_named_as_it_was_given(empty, tmp_path, capsys):
+    (tmp_path / "x.json").write_text("{}")
+    for more in ([], ["--name", "other"]):
+        assert main(["priors", "install", str(tmp_path / "x.json"), *more]) == 2
+        assert "Got x.json, which is truncated or no .safetensors file" in capsys.readouterr().err
+
+
 def test_weights_are_brought(server, monkeypatch, capsys):
     server.files["/vgg16.pth"] = data = b"weights" * 100
     digest = hashlib.sha256(data).hexdigest()

@@ -247,6 +247,20 @@ def test_minutes_that_are_none_are_refused(images, capsys):
     assert "time budget of -1.0 minutes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--minutes", "0"], "time budget of 0.0 minutes"),
+        (["--resolution", "48", "--images", "9"], "Got a resolution of 48 px"),
+        (["--images", "0"], "n_images 0"),
+    ],
+)
+def test_settings_are_refused_before_images_are_read(tmp_path, capsys, more, message):
+    assert main(["train", str(tmp_path / "gone"), "--name", "mine", "--device", "cpu", *more]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("mine-training").exists()
+
+
 def test_sources_that_cannot_be_read_are_named(tmp_path, capsys):
     (tmp_path / "images.npz").write_bytes(b"no")
     assert train(tmp_path / "images.npz") == 2
@@ -265,5 +279,7 @@ def test_other_settings_than_those_of_the_checkpoint_are_refused(images, capsys)
 
 def test_a_folder_that_cannot_be_written_to_is_named(images, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
-    assert train(images, "-o", str(tmp_path / "file" / "run")) == 2
-    assert "Could not write" in capsys.readouterr().err
+    for folder in (tmp_path / "file" / "run", tmp_path / "file"):
+        assert train(images, "-o", str(folder)) == 2
+        told = capsys.readouterr().err
+        assert f"Got {folder} to train in, where {tmp_path / 'file'} is a file; wanted a fo" in told

@@ -207,10 +207,35 @@ def test_the_public_function_denoises(scene, tiny16_prior_path):
     assert not np.array_equal(result, image)
 
 
+def spoilt(value, dtype=np.float32):
+    """Return a noisy ramp with a value in two pixels."""
+    image = (np.arange(50) + np.random.default_rng(0).normal(0, 4, (40, 50))).astype(dtype)
+    image[7, 9] = image[20, 30] = value
+    return image
+
+
+@pytest.mark.parametrize("value", [-3.4e38, 1e30, np.nan])
+def test_masked_pixels_may_hold_anything(value, tiny_prior, quick):
+    """Law: the result does not depend on what lies under the mask."""
+    mask = np.zeros((40, 50), bool)
+    mask[7, 9] = mask[20, 30] = True
+    runs = (
+        Denoising(spoilt(v), tiny_prior, config=quick, device="cpu", mask=mask)
+        for v in (value, 7.0)
+    )
+    one, other = (result_of(run).image for run in runs)
+    assert np.array_equal(one, other)
+
+
 BAD = {
     "mask of another shape": ({"mask": np.ones((3, 3), bool)}, MaskError, "mask of shape"),
     "everything bad": ({"mask": np.ones((40, 50), bool)}, MaskError, "leaves 0 of 2000 pixels"),
     "NaN": ({"image": np.full((40, 50), np.nan)}, ImageError, "NaN or infinite"),
+    "no data": (
+        {"image": spoilt(np.float32(-3.4e38))},
+        ImageError,
+        r"Got 2 extreme values, up to -3.4e\+38 outside the mask where most others lie in",
+    ),
     "stack": ({"image": np.zeros((40, 50, 7)), "find_bad": True}, ImageError, "40, 50, 7"),
     "colour": ({"image": np.zeros((40, 50, 3)) + np.arange(50)[:, None]}, PriorError, "RGB image"),
     "too much": ({"noise": NoiseConfig(level=500)}, SettingsError, "Got noise of 500 in an image"),

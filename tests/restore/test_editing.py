@@ -264,13 +264,20 @@ def test_pictures_that_do_not_go_together_have_no_way(
         next(way_between(editor, opened(scene, tiny_prior, replace(quick, n_codes=3)), 3))
 
 
-def test_the_public_function_edits(scene, tiny16_prior_path):
+def test_the_public_function_edits(scene, tiny16_prior, tiny16_prior_path, tmp_path):
     options = {"prior": tiny16_prior_path, "quality": "fast", "device": "cpu"}
     image = scene[:16, :16]
     edited = edit(image, {1: 3.0, 2: -1.0}, **options)
     assert (edited.shape, edited.dtype) == (image.shape, image.dtype)
     assert not np.array_equal(edited, image)
     assert np.array_equal(edited, edit(image, {1: 3.0, 2: -1.0}, **options))
+    found = result_of(Reconstruction(image, tiny16_prior, quality="fast", device="cpu"))
+    options["codes"] = tmp_path / "codes.npz"
+    of = found.recipe["image"]["sha256"]
+    save_codes(options["codes"], found.codes, tiny16_prior.sha256, of)
+    assert np.array_equal(edited, edit(image, {1: 3.0, 2: -1.0}, **options))
+    with pytest.raises(ImageError, match="Got codes of another image"):
+        edit(image[::-1], {1: 3.0}, **options)
 
 
 @pytest.mark.slow

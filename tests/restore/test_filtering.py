@@ -75,3 +75,20 @@ def test_small_images_and_few_blocks_at_once(shape, monkeypatch):
     whole = filtered(image, waves(shape), variance)
     monkeypatch.setattr(filtering, "_AT_ONCE", 1)
     np.testing.assert_allclose(filtered(image, waves(shape), variance), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(40, 44), (40, 44, 3)])
+@pytest.mark.parametrize("value", [1e8, -1e12])
+def test_a_value_far_beyond_the_others_leaves_them_as_they_were(shape, value):
+    """Law: blocks without it are filtered alike, to a hundredth of the noise."""
+    rng = np.random.default_rng(2)
+    image = rng.normal(100, 3, shape)
+    variance = np.full(shape, 9.0)
+    spoilt = image.copy()
+    spoilt[3, 3] = value
+    for one, other in (
+        (thresholded(image, variance), thresholded(spoilt, variance)),
+        (filtered(image, image, variance), filtered(spoilt, image, variance)),
+    ):
+        np.testing.assert_allclose(one[11:, 11:], other[11:, 11:], atol=0.03)
+        assert np.isfinite(other).all()

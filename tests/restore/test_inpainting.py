@@ -209,6 +209,12 @@ def test_the_public_function_restores(tiny_prior_path, tiny_prior: LoadedPrior) 
     assert np.array_equal(result[~_mask((32, 32))], image[~_mask((32, 32))])
 
 
+def _spoilt(value: float, dtype: type = np.float64) -> np.ndarray:
+    image = _image().astype(dtype)
+    image[0, 0] = value
+    return image
+
+
 BAD = {
     "mask of another shape": (
         {"mask": np.ones((3, 3), bool)},
@@ -225,6 +231,26 @@ BAD = {
     "stack": ({"image": np.zeros((40, 50, 7))}, ImageError, r"shape \(40, 50, 7\)"),
     "alpha": ({"image": np.zeros((40, 50, 4))}, ImageError, "Drop the alpha channel"),
     "NaN": ({"image": np.full((40, 50), np.nan)}, ImageError, "values that are NaN or infinite"),
+    "no data": (
+        {"image": _spoilt(1e20)},
+        ImageError,
+        r"Got 1 extreme values, up to 1e\+20 outside the mask .* mark those pixels as damage",
+    ),
+    "far from the others": (
+        {"image": _spoilt(-1e15)},
+        ImageError,
+        r"Got 1 extreme values, up to -1e\+15 .* wanted at most 1e\+30, and 1e\+12 times the span",
+    ),
+    "far from the others, whole numbers": (
+        {"image": _spoilt(-(2**63), np.int64)},
+        ImageError,
+        r"Got 1 extreme values, up to -9.223e\+18",
+    ),
+    "too large": (
+        {"image": np.full((40, 50), 1e31)},
+        ImageError,
+        r"Got \d+ extreme values, up to 1e\+31 outside the mask; wanted at most",
+    ),
     "constant": ({"image": np.full((40, 50), 7)}, ImageError, "Got a constant image .* is 7"),
     "complex": ({"image": np.zeros((40, 50), complex)}, ImageError, "image of type complex128"),
     "bool": ({"image": np.zeros((40, 50), bool)}, ImageError, "image of type bool"),

@@ -8,6 +8,7 @@ import pytest
 
 from napari_mganprior import Reconstruction, invert, load_codes, replay, save_codes
 from napari_mganprior.errors import ImageError, PriorError, StorageError
+from napari_mganprior.restore.codes_file import image_sha256_in
 
 
 def result_of(run):
@@ -65,6 +66,24 @@ def test_files_that_hold_no_codes_are_refused(tiny_prior, tmp_path, scene, quick
     np.savez(path, **{**arrays, "0/z": arrays["0/z"] * np.nan})
     with pytest.raises(StorageError, match="0/z is float32"):
         load_codes(path)
+
+
+def test_codes_in_a_file_know_their_image(tiny_prior, tmp_path, scene, quick):
+    """Law: refused for another image or another number type; a file without the hash passes."""
+    path = tmp_path / "codes.npz"
+    result = result_of(Reconstruction(scene, tiny_prior, config=quick, device="cpu"))
+    sha256 = result.recipe["image"]["sha256"]
+    assert image_sha256_in(result.recipe) == sha256
+    assert image_sha256_in({**result.recipe, "planes": {}}) is None
+    assert image_sha256_in({}) is None
+    save_codes(path, result.codes, tiny_prior.sha256, sha256)
+    assert len(load_codes(path, tiny_prior.sha256, scene)) == len(result.codes)
+    assert len(load_codes(path)) == len(result.codes)
+    for other in (scene[::-1], scene.astype(float)):
+        with pytest.raises(ImageError, match=rf"Got codes of another image, .* {sha256}, for one"):
+            load_codes(path, image=other)
+    save_codes(path, result.codes, tiny_prior.sha256)
+    assert len(load_codes(path, image=scene[::-1])) == len(result.codes)
 
 
 def test_a_recipe_gives_the_same_pixels(scene, tiny_prior, quick, monkeypatch, prior_folder):

@@ -346,7 +346,13 @@ def test_saved_codes_are_edited(form, inverted, tmp_path, monkeypatch):
     widget.open_codes(tmp_path / "codes.npz")
     assert "Got codes of the prior of sha256" in form.said
     assert widget.rows.isEnabled()  # what was open stays open
-    widget.prior.value, widget.zoom.value = "tiny16", 2.0
+    cells = form.viewer.layers["cells"]
+    cells.data = cells.data[::-1].copy()
+    widget.prior.value = "tiny16"
+    widget.open_codes(tmp_path / "codes.npz")
+    assert "Got codes of another image" in form.said
+    cells.data = cells.data[::-1].copy()
+    widget.zoom.value = 2.0
     widget.open_codes(tmp_path / "codes.npz")
     form.settle()
     assert "Choose the image and the zoom that were inverted" in form.said

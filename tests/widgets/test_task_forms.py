@@ -174,7 +174,8 @@ def test_slices_are_denoised(form, run, scope):
     _, layer, invented = viewer.layers
     assert layer.data.shape == ((1 if scope == "slice" else 2), 20, 24)
     assert (invented.data == 2).all()
-    assert "every pixel is an estimate. The noise: level " in widget.panel.status.text()
+    told = "level " if scope == "slice" else "measured in each plane."
+    assert f"every pixel is an estimate. The noise: {told}" in widget.panel.status.text()
 
 
 def test_the_noise_is_told_before_and_after_alike(form, run):

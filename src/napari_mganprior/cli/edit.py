@@ -108,7 +108,7 @@ def _edit(
         image.array,
         prior,
         [_move(text, learnt) for text in args.move],
-        codes=() if args.codes is None else load_codes(args.codes, prior.sha256),
+        codes=() if args.codes is None else load_codes(args.codes, prior.sha256, image.array),
         keep_detail=not args.drawing,
         zoom=args.zoom,
         quality=args.quality,

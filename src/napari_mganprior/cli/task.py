@@ -11,7 +11,7 @@ from napari_mganprior.errors import ImageError, StorageError
 from napari_mganprior.files import check_not_input, check_output, read_image, read_mask
 from napari_mganprior.priors import find_prior
 from napari_mganprior.runs.batch import Laid, lay_out, write_result
-from napari_mganprior.runs.tasks import TaskSpec, find_task, overrides_in
+from napari_mganprior.runs.tasks import TaskSpec, find_task, noise_in_words, overrides_in
 
 __all__ = ["run"]
 
@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> None:
 
     from napari_mganprior.cli.restoring import finished, open_prior
     from napari_mganprior.restore import open_run, save_codes
+    from napari_mganprior.restore.codes_file import image_sha256_in
 
     prior = open_prior(args)
     mask = laid.mask
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
     restoration = finished(task, args)
     write_result(args.output, laid, restoration)
     if getattr(args, "codes_out", None) is not None:
-        save_codes(args.codes_out, restoration.codes, prior.sha256)
+        of = image_sha256_in(restoration.recipe)
+        save_codes(args.codes_out, restoration.codes, prior.sha256, of)
     by = f"{prior.card.name} (sha256 {prior.sha256}), seed {args.seed}"
     took = f"in {restoration.recipe['seconds']:.1f} s"
     print(f"{args.output}: {_REPORTS[spec.name](restoration, by, took)}")
@@ -106,15 +108,12 @@ def _inpainted(restoration: Any, by: str, took: str) -> str:
 
 
 def _denoised(restoration: Any, by: str, took: str) -> str:
-    found = dict(restoration.recipe["noise"]["used"])
-    model = found.pop("model")
-    told = ", ".join(
-        f"{name.replace('_', ' ')} {value:.4g}"
-        for name, value in found.items()
-        if value is not None
-    )
+    told, each = noise_in_words(restoration.recipe)
+    rest = f", {'the rest ' if told else ''}measured in each plane," if each else ""
+    model = restoration.recipe["noise"]["used"]["model"]
     return (
-        f"{model} noise of {told} removed with {by}, {took}; every pixel is an estimate, "
+        f"{model} noise{f' of {told}' if told else ''}{rest} removed with {by}, {took}; every "
+        "pixel is an estimate, "
         f"{int(restoration.invented.sum())} bad pixels were filled"
     )
 

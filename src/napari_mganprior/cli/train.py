@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,17 +79,19 @@ def _check_free(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace, folder: Path, device: "torch.device", ranks: "Ranks") -> None:
+    from napari_mganprior.training.budget import check_minutes
     from napari_mganprior.training.config import TrainingConfig
 
-    sources = _open(args)
-    _tell_sources(sources, folder, quiet=args.quiet)
+    check_minutes(args.minutes)  # before images are read, which takes minutes itself
     config = TrainingConfig.for_resolution(
         args.resolution,
-        image_channels=sources.train.image_channels,
         device=device,
         n_images=_IMAGES if args.images is None else args.images,
         seed=args.seed,
     )
+    sources = _open(args)
+    _tell_sources(sources, folder, quiet=args.quiet)
+    config = replace(config, image_channels=sources.train.image_channels)
     if args.keep_now:
         if not (folder / "checkpoint.pt").exists():
             raise TrainingError(

@@ -170,6 +170,7 @@ def install_steps(
     if path.is_dir():
         yield from _from_folder(path, wanted, name, overwrite=overwrite)
     elif path.is_file():
+        read_header(path)  # here under its own name: the copy bears the prior's
         origin = {"source": path.name, "pinned": wanted is not None}
         order = _Order(path, name or path.stem, wanted, origin, overwrite)
         yield from _install_file(order)

@@ -1,21 +1,29 @@
-"""The codes of a restoration in an ``.npz`` file, with the hash of the prior they belong to."""
+"""The codes of a restoration in an ``.npz`` file, with hashes of their prior and image."""
 
 import base64
 import binascii
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from napari_mganprior.errors import PriorError, StorageError
+from napari_mganprior.errors import ImageError, PriorError, StorageError
 from napari_mganprior.files import write_atomically
 from napari_mganprior.inversion.config import METHODS
-from napari_mganprior.restore.result import WindowCodes
+from napari_mganprior.restore.result import WindowCodes, sha256_of
 
-__all__ = ["load_codes", "pack_codes", "save_codes", "unpack_codes"]
+__all__ = [
+    "check_image_of",
+    "image_sha256_in",
+    "load_codes",
+    "pack_codes",
+    "save_codes",
+    "unpack_codes",
+]
 
 _FORMAT = 1
 _PLACE = ("top", "left", "layer", "plane")
@@ -23,7 +31,12 @@ _ARRAYS = {"z": 3, "alpha": 3, "beta": 3, "noise": 2, "offset": 4}
 _MOST_CUTS = 8
 
 
-def save_codes(path: str | Path, codes: Sequence[WindowCodes], prior_sha256: str) -> None:
+def save_codes(
+    path: str | Path,
+    codes: Sequence[WindowCodes],
+    prior_sha256: str,
+    image_sha256: str | None = None,
+) -> None:
     """Write codes, whole or not at all.
 
     Parameters
@@ -34,6 +47,9 @@ def save_codes(path: str | Path, codes: Sequence[WindowCodes], prior_sha256: str
         Of a `Restoration`.
     prior_sha256 : str
         Of the prior that they are codes of, as its recipe says it.
+    image_sha256 : str, optional
+        Of the image that they are codes of, as its recipe says it; then `load_codes` can tell it
+        from others.
 
     Raises
     ------
@@ -42,7 +58,7 @@ def save_codes(path: str | Path, codes: Sequence[WindowCodes], prior_sha256: str
     """
     if not codes:
         raise StorageError("Got no codes to save; wanted those of a restoration. Restore first.")
-    write_atomically(Path(path), _written(codes, prior_sha256))
+    write_atomically(Path(path), _written(codes, prior_sha256, image_sha256))
 
 
 def pack_codes(codes: Sequence[WindowCodes], prior_sha256: str) -> str:
@@ -85,12 +101,41 @@ def unpack_codes(packed: str, prior_sha256: str | None = None) -> tuple[WindowCo
     return _read_all(held, "the recipe", prior_sha256)
 
 
-def _written(codes: Sequence[WindowCodes], prior_sha256: str) -> bytes:
+def image_sha256_in(recipe: Mapping[str, Any]) -> str | None:
+    """Return the hash of the image that a recipe's codes are of; None if they are of several."""
+    if "planes" in recipe:
+        return None
+    found = (recipe.get("image") or {}).get("sha256")
+    return None if found is None else str(found)
+
+
+def check_image_of(sha256: str | None, image: ArrayLike) -> None:
+    """Check that codes are those of an image, if it is known of which they are.
+
+    Raises
+    ------
+    ImageError
+        If they are another's.
+    """
+    hashed = sha256_of(np.asarray(image))
+    if sha256 is not None and sha256 != hashed:
+        raise ImageError(
+            f"Got codes of another image, whose pixels have the sha256 {sha256}, for one of "
+            f"sha256 {hashed}; wanted those of the image that is edited, unchanged and of the same "
+            "number type. Choose the image that was inverted, or invert this image."
+        )
+
+
+def _written(
+    codes: Sequence[WindowCodes], prior_sha256: str, image_sha256: str | None = None
+) -> bytes:
     arrays: dict[str, Any] = {
         "format": np.array(_FORMAT),
         "prior_sha256": np.array(prior_sha256),
         "n_windows": np.array(len(codes)),
     }
+    if image_sha256 is not None:
+        arrays["image_sha256"] = np.array(image_sha256)
     for number, window in enumerate(codes):
         arrays |= _arrays(window, str(number))
     held = io.BytesIO()
@@ -98,7 +143,9 @@ def _written(codes: Sequence[WindowCodes], prior_sha256: str) -> bytes:
     return held.getvalue()
 
 
-def load_codes(path: str | Path, prior_sha256: str | None = None) -> tuple[WindowCodes, ...]:
+def load_codes(
+    path: str | Path, prior_sha256: str | None = None, image: ArrayLike | None = None
+) -> tuple[WindowCodes, ...]:
     """Read what `save_codes` wrote.
 
     Parameters
@@ -107,25 +154,32 @@ def load_codes(path: str | Path, prior_sha256: str | None = None) -> tuple[Windo
         The file. Nothing in it is run.
     prior_sha256 : str, optional
         Of the prior that the codes are wanted for.
+    image : array, optional
+        The image that they must be codes of, to edit it; left out to begin a search of any image.
+        Files of old versions do not say whose codes they hold, and pass.
 
     Raises
     ------
     StorageError
         If it cannot be read, or holds something else.
-    PriorError
-        If the codes are those of another prior.
+    PriorError, ImageError
+        If the codes are those of another prior or image.
     """
-    return _read_all(Path(path), str(path), prior_sha256)
+    return _read_all(Path(path), str(path), prior_sha256, image)
 
 
 def _read_all(
-    source: Path | BinaryIO, name: str, prior_sha256: str | None
+    source: Path | BinaryIO,
+    name: str,
+    prior_sha256: str | None,
+    image: ArrayLike | None = None,
 ) -> tuple[WindowCodes, ...]:
     try:
         with np.load(source, allow_pickle=False) as held:
             if int(held["format"]) != _FORMAT:
                 raise ValueError(f"format {held['format']}")
             theirs = str(held["prior_sha256"])
+            of = str(held["image_sha256"]) if "image_sha256" in held.files else None
             codes = tuple(_read(held, str(number)) for number in range(int(held["n_windows"])))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise StorageError(
@@ -137,6 +191,8 @@ def _read_all(
             f"Got codes of the prior of sha256 {theirs} for that of sha256 {prior_sha256}; wanted "
             "the same. Choose the prior they were found with, or begin without codes."
         )
+    if image is not None:
+        check_image_of(of, image)
     return codes
 
 

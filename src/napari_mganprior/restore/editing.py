@@ -16,13 +16,13 @@ from napari_mganprior.editing import (
     known_directions,
     read_boundary,
 )
-from napari_mganprior.errors import ComputeError, ImageError, PriorError, SettingsError
+from napari_mganprior.errors import ComputeError, PriorError, SettingsError
 from napari_mganprior.generators.checkpoint import LoadedPrior
 from napari_mganprior.inversion.config import InversionConfig, preset
-from napari_mganprior.restore.codes_file import pack_codes
+from napari_mganprior.restore.codes_file import check_image_of, image_sha256_in, pack_codes
 from napari_mganprior.restore.editor import Editor, check_codes
 from napari_mganprior.restore.reconstruction import Reconstruction
-from napari_mganprior.restore.result import Restoration, RestoreStep, WindowCodes, sha256_of
+from napari_mganprior.restore.result import Restoration, RestoreStep, WindowCodes
 
 __all__ = ["Editing", "check_origin", "checked_moves"]
 
@@ -259,9 +259,4 @@ def check_origin(given: Restoration, prior: LoadedPrior, image: "np.ndarray") ->
             f"Got codes of the prior of sha256 {theirs} for that of sha256 {prior.sha256}; wanted "
             "the same. Choose the prior they were found with, or invert again."
         )
-    hashed = sha256_of(image)
-    if recipe.get("image", {}).get("sha256", hashed) != hashed:
-        raise ImageError(
-            "Got codes of another image; wanted those of the image that is edited. Invert this "
-            "image."
-        )
+    check_image_of(image_sha256_in(recipe), image)

@@ -54,7 +54,7 @@ def edit(
         Name of an installed prior, or a file.
     codes : str, Path, Restoration or sequence of WindowCodes, optional
         Of this image, from `save_codes`, `Reconstruction` or `load_codes`; left out, the image is
-        inverted first.
+        inverted first. A file that holds those of another image is refused.
     keep_detail : bool
         Keep what the prior cannot draw; else the drawing itself is returned.
     quality, seed, device, zoom
@@ -75,7 +75,7 @@ def edit(
         image,
         loaded,
         moves,
-        codes=_read(codes, loaded),
+        codes=_read(codes, loaded, image),
         keep_detail=keep_detail,
         quality=quality,
         seed=seed,
@@ -242,5 +242,7 @@ def _inverted(image: NDArray[Any], prior: LoadedPrior, **options: Any) -> Editor
     return Editor(image, run.result().codes, prior, zoom=run.zoom, device=str(options["device"]))
 
 
-def _read(codes: Codes, prior: LoadedPrior) -> Restoration | Sequence[WindowCodes]:
-    return load_codes(codes, prior.sha256) if isinstance(codes, (str, Path)) else codes
+def _read(
+    codes: Codes, prior: LoadedPrior, image: "ImageData"
+) -> Restoration | Sequence[WindowCodes]:
+    return load_codes(codes, prior.sha256, image) if isinstance(codes, (str, Path)) else codes

@@ -19,6 +19,7 @@ __all__ = ["filtered", "thresholded"]
 _SIDE = 8  # of a block, in pixels
 _THRESHOLD = 2.7  # standard deviations, as in BM3D
 _AT_ONCE = 1 << 15  # blocks; bounds the memory
+_FAR = 2.5e5  # standard deviations of the noise: beyond, float32 rounds noise away
 
 Image = NDArray[np.floating]
 
@@ -26,7 +27,8 @@ Image = NDArray[np.floating]
 _COLOURS = np.array([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]])
 _COLOURS /= np.linalg.norm(_COLOURS, axis=1, keepdims=True)
 _WAVES = dct(np.eye(_SIDE), axis=0, norm="ortho")
-_BASIS = np.kron(_WAVES, _WAVES).T.astype(np.float32)  # pixels of a block to its waves
+_EXACT = np.kron(_WAVES, _WAVES).T  # pixels of a block to its waves
+_BASIS = _EXACT.astype(np.float32)
 
 
 def filtered(noisy: Image, pilot: Image, variance: Image) -> NDArray[np.float64]:
@@ -72,8 +74,11 @@ def _through_blocks(noisy: Image, pilot: Image | None, variance: Image) -> NDArr
     middle, unit = float(noisy.mean()), float(np.sqrt(variance.mean()))
     noisy, variance = (noisy - middle) / unit, variance / unit**2
     pilot = None if pilot is None else (pilot - middle) / unit
-    y, v = _planes(noisy, colours), _planes(variance, None if colours is None else colours**2)
-    p = None if pilot is None else _planes(pilot, colours)
+    # a pixel far beyond the others would ruin its neighbours in float32
+    kind: type[np.floating] = np.float32 if np.abs(noisy).max() < _FAR else np.float64
+    y = _planes(noisy, colours).astype(kind)
+    v = _planes(variance, None if colours is None else colours**2).astype(kind)
+    p = None if pilot is None else _planes(pilot, colours).astype(kind)
     # every pixel lies in as many blocks as any other
     edge = [(0, 0), (_SIDE - 1, _SIDE - 1), (_SIDE - 1, _SIDE - 1)]
     y, v = np.pad(y, edge, mode="symmetric"), np.pad(v, edge, mode="symmetric")
@@ -93,37 +98,38 @@ def _through_blocks(noisy: Image, pilot: Image | None, variance: Image) -> NDArr
 
 
 def _blocks(
-    y: NDArray[np.float32], p: NDArray[np.float32] | None, v: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    y: NDArray[np.floating], p: NDArray[np.floating] | None, v: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Filter all blocks of one plane; returns them (h, w, side**2), weighted, and their weights."""
-    waves, noise = _cut(y) @ _BASIS, _cut(v).mean(axis=-1, keepdims=True)
+    basis = _BASIS if y.dtype == np.float32 else _EXACT
+    waves, noise = _cut(y) @ basis, _cut(v).mean(axis=-1, keepdims=True)
     if p is None:
         gain = (waves**2 > _THRESHOLD**2 * noise).astype(np.float32)
     else:
-        power = (_cut(p) @ _BASIS) ** 2
+        power = (_cut(p) @ basis) ** 2
         gain = power / (power + noise)
     gain[..., 0] = 1  # the mean of a block is known well enough
     # blocks in which less noise is left count more
     weight = 1 / ((gain**2).sum(axis=-1) * noise[..., 0])
-    return (waves * gain) @ _BASIS.T * weight[..., None], weight
+    return (waves * gain) @ basis.T * weight[..., None], weight
 
 
-def _cut(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+def _cut(plane: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the block at every pixel, (h, w, side**2)."""
     blocks = np.lib.stride_tricks.sliding_window_view(plane, (_SIDE, _SIDE))
     return blocks.reshape(*blocks.shape[:2], _SIDE**2)
 
 
-def _add(total: NDArray[np.float64], blocks: NDArray[np.float32]) -> None:
+def _add(total: NDArray[np.float64], blocks: NDArray[np.floating]) -> None:
     height, width = blocks.shape[:2]
     for number in range(_SIDE**2):
         row, column = divmod(number, _SIDE)
         total[row : row + height, column : column + width] += blocks[..., number]
 
 
-def _planes(image: Image, colours: NDArray[np.float64] | None) -> NDArray[np.float32]:
+def _planes(image: Image, colours: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """Return channels first, (C, H, W), mixed as ``colours`` say."""
     planes = image.reshape(*image.shape[:2], -1).astype(np.float64)
     if colours is not None:
         planes = planes @ colours.T
-    return np.ascontiguousarray(np.moveaxis(planes, -1, 0), dtype=np.float32)
+    return np.ascontiguousarray(np.moveaxis(planes, -1, 0))

@@ -22,6 +22,7 @@ __all__ = [
     "Option",
     "TaskSpec",
     "find_task",
+    "noise_in_words",
     "overrides_in",
     "task_state",
 ]
@@ -66,3 +67,38 @@ def task_state(recipe: Mapping[str, Any]) -> dict[str, Any]:
     if recipe.get("codes_given"):  # which a recipe does not hold
         parts["codes given"] = recipe["codes_given"]
     return {name: part for name, part in parts.items() if part}
+
+
+def noise_in_words(recipe: Mapping[str, Any]) -> tuple[str, bool]:
+    """Say what noise was removed.
+
+    Parameters
+    ----------
+    recipe : mapping
+        Of a `Restoration`.
+
+    Returns
+    -------
+    tuple of str and bool
+        Its numbers, and whether there are more, measured in each of several planes.
+
+    Examples
+    --------
+    >>> numbers = {"given": {"level": None}, "used": {"model": "gaussian", "level": 12.0}}
+    >>> noise_in_words({"noise": numbers})
+    ('level 12', False)
+    >>> noise_in_words({"noise": numbers, "planes": {}})
+    ('', True)
+    """
+    noise = recipe.get("noise") or {}
+    given, used = noise.get("given") or {}, dict(noise.get("used") or {})
+    used.pop("model", None)
+    known = {name: value for name, value in used.items() if value is not None}
+    # of several planes the recipe has the numbers of one
+    same = {
+        name: value
+        for name, value in known.items()
+        if "planes" not in recipe or given.get(name) is not None
+    }
+    told = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in same.items())
+    return told, len(same) < len(known)

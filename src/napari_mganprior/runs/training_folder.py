@@ -314,9 +314,14 @@ def hold_folder(folder: Path) -> Iterator[None]:
             while not (mine := lock.take()) and time.monotonic() < last:
                 time.sleep(_BETWEEN)  # `is_held` holds it for an instant, too
         except OSError as error:
+            file = next((path for path in (folder, *folder.parents) if path.is_file()), None)
+            told = (
+                f"Could not write into {folder} ({error.strerror or error}); wanted permission to."
+                if file is None
+                else f"Got {folder} to train in, where {file} is a file; wanted a folder."
+            )
             raise StorageError(
-                f"Could not write into {folder} ({error.strerror or error}); wanted permission "
-                "to. Choose another folder: with -o in the shell; for the form, another cache "
+                f"{told} Choose another folder: with -o in the shell; for the form, another cache "
                 "folder in Preferences."
             ) from error
         if not mine:

@@ -3,7 +3,7 @@
 from napari_mganprior.errors import SettingsError
 from napari_mganprior.training.state import TrainingState
 
-__all__ = ["TimeBudget"]
+__all__ = ["TimeBudget", "check_minutes"]
 
 _WARM_UP = 3  # steps that are slower than the rest
 _MEASURED = 10.0  # seconds, or this share of the budget:
@@ -11,6 +11,20 @@ _SHARE = 0.05
 _CORRECTED = 0.25  # share of the budget after which the rate includes saving and measuring
 _TOO_FEW = 5_000  # crops after which samples are still nothing but spots
 _ENOUGH = 100_000  # crops after which samples of 64 px convince
+
+
+def check_minutes(minutes: float | None) -> None:
+    """Check a time to train.
+
+    Raises
+    ------
+    SettingsError
+        If it is no positive number.
+    """
+    if minutes is not None and not 0 < minutes < float("inf"):
+        raise SettingsError(
+            f"Got a time budget of {minutes} minutes; wanted a positive number. Give 30, say."
+        )
 
 
 class TimeBudget:
@@ -33,10 +47,7 @@ class TimeBudget:
     """
 
     def __init__(self, state: TrainingState, minutes: float | None) -> None:
-        if minutes is not None and not 0 < minutes < float("inf"):
-            raise SettingsError(
-                f"Got a time budget of {minutes} minutes; wanted a positive number. Give 30, say."
-            )
+        check_minutes(minutes)
         if minutes is not None and state.minutes != minutes:
             state.minutes, state.planned = float(minutes), 0
             left = 60 * minutes - state.seconds

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 from napari_mganprior.errors import MGANPriorError
 from napari_mganprior.priors import find_prior
 from napari_mganprior.priors.header import prior_sha256
-from napari_mganprior.restore.codes_file import load_codes, save_codes
+from napari_mganprior.restore.codes_file import image_sha256_in, load_codes, save_codes
 from napari_mganprior.widgets.form import TaskForm
 from napari_mganprior.widgets.inputs import Choice
 
@@ -30,6 +30,7 @@ class InvertWidget(TaskForm):
     def _more(self) -> QWidget:
         self._codes: tuple[Any, ...] = ()
         self._sha256 = ""
+        self._image_sha256: str | None = None
         self._checked: tuple[Any, str] = (None, "")
         self.save_button = QPushButton("Save codes ...")
         self.save_button.setToolTip(
@@ -48,7 +49,7 @@ class InvertWidget(TaskForm):
     def save_codes(self, path: Path) -> None:
         """Write the codes of the last result to a file, and say so, or why not."""
         try:
-            save_codes(path, self._codes, self._sha256)
+            save_codes(path, self._codes, self._sha256, self._image_sha256)
         except MGANPriorError as error:
             self._tell(error)
         else:
@@ -70,6 +71,7 @@ class InvertWidget(TaskForm):
     def _on_result(self, restoration: Any) -> None:
         self._codes = tuple(restoration.codes or ())
         self._sha256 = str((restoration.recipe.get("prior") or {}).get("sha256", ""))
+        self._image_sha256 = image_sha256_in(restoration.recipe)
         self.save_button.setEnabled(bool(self._codes))
 
     def _ask_and_save(self) -> None:

@@ -82,7 +82,7 @@ def find_codes(
     Raises
     ------
     ImageError
-        If the picture is not there.
+        If the picture is not there, or a file's codes are another's.
     PriorError
         If the codes are another prior's, or no prior here is theirs.
     SettingsError
@@ -93,9 +93,9 @@ def find_codes(
     if path is None:
         return _in_layer(layer, viewer)
     sha256 = prior_sha256(find_prior(prior))
-    codes = load_codes(path, sha256)
-    recipe = {"prior": {"name": prior, "sha256": sha256}, "zoom": float(zoom)}
     taken = take_picture(layer, viewer.dims)
+    codes = load_codes(path, sha256, taken.pixels)
+    recipe = {"prior": {"name": prior, "sha256": sha256}, "zoom": float(zoom)}
     return Found(layer, taken, prior, _inversion(taken, codes, recipe))
 
 

@@ -9,6 +9,7 @@ from napari.layers.base import Layer
 from numpy.typing import NDArray
 
 from napari_mganprior.runs import RunResult
+from napari_mganprior.runs.tasks import noise_in_words
 from napari_mganprior.widgets.inputs import Inputs
 from napari_mganprior.widgets.kept_codes import keep_codes
 from napari_mganprior.widgets.reference import compare_planes, describe_likeness
@@ -136,13 +137,10 @@ def _told(inputs: Inputs, recipe: dict[str, Any], invented: int) -> str:
 
 
 def _noise(recipe: dict[str, Any]) -> str:
-    used = (recipe.get("noise") or {}).get("used") or {}
-    numbers = [
-        f"{name.replace('_', ' ')} {value:.4g}"
-        for name, value in used.items()
-        if isinstance(value, float)
-    ]
-    return f" The noise: {', '.join(numbers)}." if numbers else ""
+    told, each = noise_in_words(recipe)
+    if each:
+        told += ", the rest measured in each plane" if told else "measured in each plane"
+    return f" The noise: {told}." if told else ""
 
 
 def _skipped(recipe: dict[str, Any]) -> str:
