@@ -92,6 +92,8 @@ def test_a_series_is_each_plane_by_itself_and_comes_back_from_its_recipe(task, p
 def test_a_discriminator_compares_in_every_task(task, options, priors):
     """Law: its features change the result, whatever was measured, and do so again."""
     image, pictures = plane(1), []
+    if task in ("denoise", "super_resolve"):  # what is added hides the drawing of a tiny prior
+        options = {**options, "drawing_only": True}
     for weight in (0.0, 1.0, 1.0):
         told = {**QUICK, "overrides": {**QUICK["overrides"], "feature_weight": weight}}
         run = open_run(task, image, priors[task], mask=mask_for(task), options=options, **told)
