@@ -81,12 +81,15 @@ else
 	$(SCREEN)$(BIN)/python -m pytest $(ARGS)
 endif
 
-test-windows: $(STAMP) system  ## the tests of widgets and runs alone: about half of the time
-	$(SCREEN)$(BIN)/python -m pytest tests/widgets tests/runs $(ARGS)
+# training and timing go with the engine, so that both halves take as long
+WITH_WINDOWS := tests/widgets $(filter-out tests/runs/test_t%,$(wildcard tests/runs/test_*.py))
+
+test-windows: $(STAMP) system  ## the tests of widgets and most of runs alone: about half of the time
+	$(SCREEN)$(BIN)/python -m pytest $(WITH_WINDOWS) $(ARGS)
 
 test-engine: $(STAMP) system  ## all the others
 	# from 199 on, so that both screens do not reach for one number
-	$(subst -run -a,-run -a -n 199,$(SCREEN))$(BIN)/python -m pytest --ignore=tests/widgets --ignore=tests/runs $(ARGS)
+	$(subst -run -a,-run -a -n 199,$(SCREEN))$(BIN)/python -m pytest $(WITH_WINDOWS:%=--ignore=%) $(ARGS)
 
 test-fast: $(STAMP) system  ## the tests without the slow ones and without windows
 	$(SCREEN)$(BIN)/python -m pytest -m 'not slow and not gui' $(ARGS)
