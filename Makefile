@@ -25,7 +25,7 @@ SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libgl1-mesa-dri libxkbcommon-x11-0 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv system lint format test test-windows test-engine test-fast test-oldest \
+.PHONY: help venv system lint format test test-windows test-engine test-fast test-oldest venv-oldest \
 	coverage demo prior-nuclei prior-histology prior-blood prior-satellite priors priors-gpu \
 	encoder bench-inpaint bench-own-prior bench-reference bench-tasks bench-losses bench-methods \
 	bench-training bench-quality bench-fresh bench-shares bench-ideas bench-layers bench-ui bench-ui-training bench-edit bench-newcomer \
@@ -98,6 +98,8 @@ test-oldest: $(OLDEST_STAMP) system  ## menus, widget and a run with the oldest 
 	# old libraries are full of warnings; they fail in `make test`
 	$(SCREEN)$(OLDEST_VENV)/bin/python -m pytest -W ignore \
 		$(OLDEST_TESTS) $(ARGS)
+
+venv-oldest: $(OLDEST_STAMP)  ## make .venv-oldest with the oldest versions that setup.cfg allows
 
 $(OLDEST_STAMP): setup.cfg constraints.txt .ci/oldest.py
 	test -x $(OLDEST_VENV)/bin/python || $(OLDEST_PYTHON) -m venv $(OLDEST_VENV)
