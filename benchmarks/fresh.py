@@ -6,6 +6,7 @@ somewhat too good. ``make bench-fresh`` takes other test pictures of the same do
 
 import argparse
 import os
+from collections.abc import Callable, Iterable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,16 @@ def fresh_pictures(domain: str, data: Path, count: int) -> list[Picture]:
 
     Where a data set has few images, crops are further ones of the same images.
     """
-    used = {p.name: p.truth for p in pictures(domain, data, size=64, count=_USED)}
-    many = pictures(domain, data, size=64, count=4 * (count + _USED))
-    rest = [p for p in many if not any(np.array_equal(p.truth, x) for x in used.values())]
-    rest = sorted(rest, key=lambda p: p.name.partition(" ")[0] in used)  # new images first
+    used = pictures(domain, data, size=64, count=_USED)
+    names = {p.name for p in used}
+    rest = without(used, pictures(domain, data, size=64, count=4 * (count + _USED)))
+    rest = sorted(rest, key=lambda p: p.name.partition(" ")[0] in names)  # new images first
     return rest[:count]
+
+
+def without(taken: list[Picture], many: list[Picture]) -> list[Picture]:
+    """Return those of many pictures that are none of some."""
+    return [p for p in many if not any(np.array_equal(p.truth, t.truth) for t in taken)]
 
 
 def measure(job: dict[str, Any]) -> list[dict[str, Any]]:
@@ -80,17 +86,25 @@ def summary(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure what is left, and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def measured_rows(
+    told: str,
+    measure: Callable[[dict[str, Any]], list[dict[str, Any]]],
+    *,
+    work: Path,
+    tasks: Iterable[str],
+    images: int,
+    version: int,
+) -> list[dict[str, Any]]:
+    """Read the command line, measure what is left of so many pictures a task and domain."""
+    parser = argparse.ArgumentParser(description=told)
     parser.add_argument("--data", type=Path, required=True, help="the folder of data sets")
-    parser.add_argument("--work", type=Path, default=Path(".bench/fresh"), help="kept rows")
-    parser.add_argument("--images", type=int, default=8, help="of each domain")
+    parser.add_argument("--work", type=Path, default=work, help="kept rows")
+    parser.add_argument("--images", type=int, default=images, help="of each domain")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     jobs = [
         {
-            "key": f"{domain}/{task}/{number}/{options.images}/v{VERSION}",
+            "key": f"{domain}/{task}/{number}/{options.images}/v{version}",
             "domain": domain,
             "task": task,
             "number": number,
@@ -98,11 +112,17 @@ def main() -> None:
             "data": str(options.data),
             "strengths": str(options.work / "strengths"),
         }
-        for number in range(options.images)
-        for task, domain in product(RIVALS, DOMAINS)
+        for number, task, domain in product(range(options.images), tasks, DOMAINS)
     ]
     run_jobs(jobs, measure, options.work, processes=options.processes, minutes=None)
-    print(summary(read_rows(options.work)))
+    return read_rows(options.work)
+
+
+def main() -> None:
+    """Measure what is left, and print."""
+    told, work = __doc__.splitlines()[0], Path(".bench/fresh")
+    rows = measured_rows(told, measure, work=work, tasks=RIVALS, images=8, version=VERSION)
+    print(summary(rows))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@
 prints the mean PSNR of each domain: what stands in docs/method.md.
 """
 
-import argparse
 import os
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,8 @@ import numpy as np
 import torch
 from cases import make_case
 from domains import DOMAINS, Picture
-from fresh import fresh_pictures
+from fresh import fresh_pictures, measured_rows, without
 from ideas import drawn_by_each
-from resumable import read_rows, run_jobs
 from rivals import Image, back_projected, bicubic
 from scipy.ndimage import gaussian_filter
 from skimage.transform import resize
@@ -36,9 +33,9 @@ _SIGMAS = (1, 2, 4, 8)
 
 def untouched(domain: str, data: Path, count: int) -> list[Picture]:
     """Draw crops that neither quality.py nor fresh.py takes."""
-    taken = [p.truth for p in fresh_pictures(domain, data, _TAKEN)]
-    many = fresh_pictures(domain, data, 4 * count)
-    return [p for p in many if not any(np.array_equal(p.truth, t) for t in taken)][:count]
+    taken = fresh_pictures(domain, data, _TAKEN)
+    many = fresh_pictures(domain, data, max(4 * count, _TAKEN + count))
+    return without(taken, many)[:count]
 
 
 def mixes(drawn: Image, y: Image, factor: int, truth: Image) -> Iterator[tuple[str, Image]]:
@@ -68,7 +65,7 @@ def measure(job: dict[str, Any]) -> list[dict[str, Any]]:
     chosen = untouched(job["domain"], Path(job["data"]), job["count"])
     if job["number"] >= len(chosen):
         return []
-    case = make_case("x4", chosen[job["number"]], 200 + job["number"])
+    case = make_case(job["task"], chosen[job["number"]], 200 + job["number"])
     drawn = drawn_by_each(case, load_prior(find_prior(job["domain"])), job["number"]).mean(axis=0)
     low, high = case.truth.min(), case.truth.max()
     whole = np.ones(case.truth.shape[:2], bool)
@@ -84,24 +81,8 @@ def measure(job: dict[str, Any]) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Measure what is left, and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="the folder of data sets")
-    parser.add_argument("--work", type=Path, default=Path(".bench/shares"), help="kept rows")
-    parser.add_argument("--images", type=int, default=5, help="of each domain")
-    parser.add_argument("--processes", type=int, default=2)
-    options = parser.parse_args()
-    jobs = [
-        {
-            "key": f"{domain}/{number}/{options.images}/v{VERSION}",
-            "domain": domain,
-            "number": number,
-            "count": options.images,
-            "data": str(options.data),
-        }
-        for number, domain in product(range(options.images), DOMAINS)
-    ]
-    run_jobs(jobs, measure, options.work, processes=options.processes, minutes=None)
-    rows = read_rows(options.work)
+    told, work = __doc__.splitlines()[0], Path(".bench/shares")
+    rows = measured_rows(told, measure, work=work, tasks=("x4",), images=5, version=VERSION)
     names = list(dict.fromkeys(r["method"] for r in rows))
     print(f"| domain | {' | '.join(names)} |\n|{'---|' * (len(names) + 1)}")
     for domain in DOMAINS:

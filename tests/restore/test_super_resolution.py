@@ -77,17 +77,22 @@ def test_interpolation_has_a_share_unless_told_otherwise(small, tiny_prior, quic
 
 def test_who_explains_more_nearby_has_the_larger_share(small, tiny_prior, quick):
     image = small.astype(np.float64)
-    run = SuperResolution(image, tiny_prior, factor=2, config=quick, device="cpu")
     good, poor = image.repeat(2, 0).repeat(2, 1), np.full((40, 48), image.mean())
     all_, nothing = np.ones((40, 48), bool), np.zeros((40, 48), bool)
-    assert run._share(poor, good, all_) == pytest.approx(0, abs=1e-9)
-    assert run._share(good, poor, all_) == pytest.approx(1, abs=1e-9)
-    assert (run._share(good, good, all_) == 1).all()
-    assert (run._share(poor, good, nothing) == 1).all()
+
+    def share(drawing, interpolation, drawn):
+        run = SuperResolution(image, tiny_prior, factor=2, config=quick, device="cpu")
+        run._smooth = interpolation
+        return run._share(drawing, drawn)
+
+    assert share(poor, good, all_) == pytest.approx(0, abs=1e-9)
+    assert share(good, poor, all_) == pytest.approx(1, abs=1e-9)
+    assert (share(good, good, all_) == 1).all()
+    assert (share(poor, good, nothing) == 1).all()
     left = np.arange(48) < 24
-    share = run._share(np.where(left, good, poor), np.where(left, poor, good), all_)
-    assert share[:, :8].min() > 0.99
-    assert share[:, -8:].max() < 0.01
+    local = share(np.where(left, good, poor), np.where(left, poor, good), all_)
+    assert local[:, :8].min() > 0.99
+    assert local[:, -8:].max() < 0.01
 
 
 def test_a_recipe_from_before_interpolation_had_a_share(

@@ -117,8 +117,10 @@ def check_image_of(sha256: str | None, image: ArrayLike) -> None:
     ImageError
         If they are another's.
     """
+    if sha256 is None:
+        return
     hashed = sha256_of(np.asarray(image))
-    if sha256 is not None and sha256 != hashed:
+    if sha256 != hashed:
         raise ImageError(
             f"Got codes of another image, whose pixels have the sha256 {sha256}, for one of "
             f"sha256 {hashed}; wanted those of the image that is edited, unchanged and of the same "

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -157,28 +158,31 @@ class SuperResolution(SheetTask):
     ) -> NDArray[np.float64]:
         there = drawn if self._image.ndim == 2 else drawn[..., None]
         values = self._values.decode(picture)
-        smooth = _enlarged(self._image.astype(np.float64), self._result_shape())
         if not self._drawing_only:
-            share = self._share(values, smooth, drawn)
-            values = share * values + (1 - share) * smooth
-        return np.where(there, values, smooth if before is None else before.image)
+            share = self._share(values, drawn)
+            values = share * values + (1 - share) * self._smooth
+        return np.where(there, values, self._smooth if before is None else before.image)
 
-    def _share(
-        self,
-        values: NDArray[np.floating],
-        smooth: NDArray[np.float64],
-        drawn: NDArray[np.bool_],
-    ) -> NDArray[np.float64]:
+    @cached_property
+    def _smooth(self) -> NDArray[np.float64]:
+        """Bicubic interpolation of what was measured: the same for every preview."""
+        return _enlarged(self._image.astype(np.float64), self._result_shape())
+
+    @cached_property
+    def _fault_of_smooth(self) -> NDArray[np.float64]:
+        return self._fault(self._smooth)
+
+    def _share(self, values: NDArray[np.floating], drawn: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return the share of what was drawn at every pixel, the rest being interpolation.
 
         Of two estimates whose faults are independent the mean with weights 1 / variance is the
         best. The variances are not known; how far each is nearby, reduced, from what was
-        measured, says something of them (docs/benchmarks-ideas.md has what that is worth).
+        measured, says something of them (docs/method.md has what that is worth).
         """
         seen = drawn[:: self.factor, :: self.factor]  # windows hold whole measured pixels
         ours, theirs = (
-            gaussian_filter(np.where(seen, self._fault(picture), 0.0), _NEARBY, mode="reflect")
-            for picture in (values, smooth)
+            gaussian_filter(np.where(seen, fault, 0.0), _NEARBY, mode="reflect")
+            for fault in (self._fault(values), self._fault_of_smooth)
         )
         both = ours + theirs
         share = np.divide(theirs, both, out=np.ones_like(both), where=both > 0)
